@@ -1,0 +1,1 @@
+"""Drivers that ask one probe once: httpGet, tcpSocket, exec."""

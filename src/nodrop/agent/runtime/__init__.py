@@ -1,0 +1,1 @@
+"""Drivers that run a container: here as processes under the keeper."""

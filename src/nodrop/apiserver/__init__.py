@@ -1,0 +1,1 @@
+"""HTTPS over the registry: discovery, OpenAPI, tables, authentication, log streams."""

@@ -1,0 +1,135 @@
+"""A cache of whole kinds kept by list + watch, shared by controllers, agent and proxy.
+
+Readers get the stored objects themselves: treat them as immutable and copy before changing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from nodrop.client.protocol import Client, WatchEvent
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import Kind
+from nodrop.model.meta import Obj, ObjectKey, Revision, controller_of, key_of, revision_of
+
+log = logging.getLogger(__name__)
+
+#: Called synchronously with (event, the object before it or None), after the cache has changed.
+Subscriber = Callable[[WatchEvent, Obj | None], None]
+
+_RETRY_S = 0.5
+
+
+class Cache:
+    """Objects of some kinds, in memory, as of the last event seen of each kind."""
+
+    def __init__(self, client: Client, kinds: Iterable[Kind]) -> None:
+        self._client = client
+        self._kinds = tuple(kinds)
+        self._objects: dict[Kind, dict[ObjectKey, Obj]] = {kind: {} for kind in self._kinds}
+        self._owned: dict[Kind, dict[str, set[ObjectKey]]] = {
+            kind: defaultdict(set) for kind in self._kinds
+        }
+        self._seen: dict[Kind, Revision] = {kind: Revision(0) for kind in self._kinds}
+        self._subscribers: list[Subscriber] = []
+        self._synced: set[Kind] = set()
+        self._moved = asyncio.Condition()
+
+    # Reading: synchronous.
+
+    def get(self, key: ObjectKey) -> Obj | None:
+        return self._objects[key.kind].get(key)
+
+    def list(self, kind: Kind, namespace: str | None = None) -> Sequence[Obj]:
+        """All objects of ``kind``, of one namespace if given."""
+        objects = self._objects[kind].values()
+        if namespace is None:
+            return list(objects)
+        return [obj for obj in objects if obj["metadata"].get("namespace", "") == namespace]
+
+    def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[Obj]:
+        """Objects of ``kind`` whose controller reference names ``owner_uid``."""
+        return [self._objects[kind][key] for key in sorted(self._owned[kind].get(owner_uid, ()))]
+
+    def seen(self, kind: Kind) -> Revision:
+        """The revision up to which ``kind`` is known."""
+        return self._seen[kind]
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.append(subscriber)
+
+    # Waiting.
+
+    async def synced(self) -> None:
+        """Return once every kind has been listed."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: len(self._synced) == len(self._kinds))
+
+    async def wait_seen(self, written: Obj) -> None:
+        """Return once the cache has seen this write of ours, or something newer of its kind."""
+        key, revision = key_of(written), revision_of(written)
+        if key.kind not in self._objects:
+            return
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._seen[key.kind] >= revision)
+
+    async def run(self) -> None:
+        """Keep all kinds up to date until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for kind in self._kinds:
+                group.create_task(self._follow(kind), name=f"cache {kind.plural}")
+
+    # Private
+
+    async def _follow(self, kind: Kind) -> None:
+        while True:
+            try:
+                page = await self._client.list(kind)
+                await self._replace(kind, page.items, page.revision)
+                async for event in self._client.watch(kind, since=page.revision):
+                    await self._accept(kind, event)
+            except ApiError as error:
+                if error.code != 410:
+                    log.warning("watching %s failed: %s; listing again", kind.plural, error)
+                    await asyncio.sleep(_RETRY_S)
+
+    async def _replace(self, kind: Kind, items: Iterable[Obj], revision: Revision) -> None:
+        listed = {key_of(obj): obj for obj in items}
+        for key, obj in list(self._objects[kind].items()):
+            if key not in listed:
+                self._apply(kind, WatchEvent("DELETED", obj, revision))
+        for key, obj in listed.items():
+            known = self._objects[kind].get(key)
+            if known is None:
+                self._apply(kind, WatchEvent("ADDED", obj, revision_of(obj)))
+            elif revision_of(known) != revision_of(obj):
+                self._apply(kind, WatchEvent("MODIFIED", obj, revision_of(obj)))
+        self._synced.add(kind)
+        await self._advance(kind, revision)
+
+    async def _accept(self, kind: Kind, event: WatchEvent) -> None:
+        self._apply(kind, event)
+        await self._advance(kind, event.revision)
+
+    def _apply(self, kind: Kind, event: WatchEvent) -> None:
+        key = key_of(event.obj)
+        before = self._objects[kind].pop(key, None)
+        if before is not None and (owner := controller_of(before)):
+            self._owned[kind][owner["uid"]].discard(key)
+            if not self._owned[kind][owner["uid"]]:
+                del self._owned[kind][owner["uid"]]
+        if event.type != "DELETED":
+            self._objects[kind][key] = event.obj
+            if owner := controller_of(event.obj):
+                self._owned[kind][owner["uid"]].add(key)
+        for subscriber in self._subscribers:
+            subscriber(event, before)
+
+    async def _advance(self, kind: Kind, revision: Revision) -> None:
+        if revision > self._seen[kind]:
+            self._seen[kind] = revision
+        async with self._moved:
+            self._moved.notify_all()

@@ -1,0 +1,1 @@
+"""Controllers: a folder each, pure ``decide``; ``loop.py`` is the only shell."""

@@ -1,0 +1,43 @@
+"""The Controller protocol: what watches, how to read a snapshot, how to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from nodrop.client.actions import Plan
+from nodrop.client.cache import Cache
+from nodrop.model.kinds import Kind
+from nodrop.model.meta import Obj, ObjectKey
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Which keys to look at again when an object of ``kind`` changes.
+
+    ``keys`` gets the cache and the object (after, or before when it was deleted; both when its
+    owner or labels changed) and carries no payload: a lost event costs only delay.
+    """
+
+    kind: Kind
+    keys: Callable[[Cache, Obj], Iterable[ObjectKey]]
+
+
+class Controller(Protocol[S]):
+    """read → decide; the loop applies. ``decide`` is pure and idempotent."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def watches(self) -> tuple[Watch, ...]: ...
+
+    def read(self, cache: Cache, key: ObjectKey, now: datetime) -> S | None:
+        """An immutable snapshot of all that ``decide`` needs; None = nothing to do for this key."""
+        ...
+
+    def decide(self, snapshot: S) -> Plan: ...

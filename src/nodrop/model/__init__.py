@@ -1,0 +1,1 @@
+"""What Kubernetes objects are: kinds, views, defaults, validation, patches. Pure."""

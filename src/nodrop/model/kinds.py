@@ -1,0 +1,84 @@
+"""The table of served kinds: group, version, names, scope and subresources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One served kind, e.g. group ``apps``, version ``v1``, kind ``Deployment``."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """``apps/v1``, or ``v1`` for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
+    def resource(self) -> str:
+        """The name that messages use: ``deployments.apps``, or ``pods`` for the core group."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", False, ("ns",), (), ("status", "finalize"))
+NODE = Kind("", "v1", "Node", "nodes", False, ("no",), (), ("status",))
+POD = Kind("", "v1", "Pod", "pods", True, ("po",), ("all",), ("status", "log"))
+SERVICE = Kind("", "v1", "Service", "services", True, ("svc",), ("all",), ("status",))
+ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", True, ("ep",))
+CONFIGMAP = Kind("", "v1", "ConfigMap", "configmaps", True, ("cm",))
+SECRET = Kind("", "v1", "Secret", "secrets", True)
+EVENT = Kind("", "v1", "Event", "events", True, ("ev",))
+DEPLOYMENT = Kind(
+    "apps", "v1", "Deployment", "deployments", True, ("deploy",), ("all",), ("status", "scale")
+)
+REPLICASET = Kind(
+    "apps", "v1", "ReplicaSet", "replicasets", True, ("rs",), ("all",), ("status", "scale")
+)
+ENDPOINTSLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
+INGRESS = Kind("networking.k8s.io", "v1", "Ingress", "ingresses", True, ("ing",), (), ("status",))
+INGRESSCLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False)
+
+KINDS: tuple[Kind, ...] = (
+    NAMESPACE,
+    NODE,
+    POD,
+    SERVICE,
+    ENDPOINTS,
+    CONFIGMAP,
+    SECRET,
+    EVENT,
+    DEPLOYMENT,
+    REPLICASET,
+    ENDPOINTSLICE,
+    INGRESS,
+    INGRESSCLASS,
+)
+
+_BY_GVK = {(kind.api_version, kind.kind): kind for kind in KINDS}
+_BY_RESOURCE = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+
+
+def kind_of(api_version: str, kind: str) -> Kind | None:
+    """The served kind for an object's ``apiVersion`` and ``kind``, or None."""
+    return _BY_GVK.get((api_version, kind))
+
+
+def kind_for_resource(group: str, version: str, plural: str) -> Kind | None:
+    """The served kind for a URL's group, version and resource, or None."""
+    return _BY_RESOURCE.get((group, version, plural))

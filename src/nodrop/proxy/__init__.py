@@ -1,0 +1,1 @@
+"""The data plane: routing tables (pure), the Proxy protocol, the HAProxy driver, the sync loop."""

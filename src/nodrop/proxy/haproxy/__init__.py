@@ -1,0 +1,1 @@
+"""HAProxy as a Proxy: configuration (pure), its admin socket, the driver."""

@@ -1,0 +1,104 @@
+"""The routing table and the Proxy protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+
+class ProxyFailure(Exception):
+    """The data plane could not do what was asked; the message names what and on what."""
+
+
+class ServicePort(NamedTuple):
+    """A pool of backends: one port of one Service."""
+
+    namespace: str
+    service: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}:{self.port}"
+
+
+class Backend(NamedTuple):
+    """One pod of a pool: where it listens. ``pod`` is its uid, ``name`` its pod name."""
+
+    pod: str
+    name: str
+    address: str
+    port: int
+
+
+class Listener(NamedTuple):
+    """A ClusterIP or NodePort address that is really listened on."""
+
+    host: str
+    port: int
+
+
+class Route(NamedTuple):
+    """An Ingress rule. ``host`` empty = any, ``*.example.org`` = one label. ``path`` starts with /.
+
+    ``exact`` False means Prefix: per path element, a trailing slash ignored.
+    """
+
+    host: str
+    path: str
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """All that the data plane needs, as one immutable value; equal tables route alike."""
+
+    pools: Mapping[ServicePort, frozenset[Backend]] = field(default_factory=dict)
+    routes: Mapping[Route, ServicePort] = field(default_factory=dict)
+    default: ServicePort | None = None
+    listeners: Mapping[Listener, ServicePort] = field(default_factory=dict)
+
+    def pods(self) -> frozenset[str]:
+        """Uids of all pods that are a backend of some pool."""
+        return frozenset(b.pod for backends in self.pools.values() for b in backends)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The table serves: no new request goes anywhere else.
+
+    ``refused`` lists what could not be done, with the reason (a listener whose port is in use);
+    the rest of the table serves all the same.
+    """
+
+    reloads: int = 0
+    refused: Mapping[Listener, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """Counters of one backend since it was added, and what it has in hand now."""
+
+    in_flight: int
+    requests: int
+    errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyStats:
+    state: Literal["up", "down"]
+    backends: Mapping[tuple[ServicePort, Backend], PoolStats] = field(default_factory=dict)
+
+
+class Proxy(Protocol):
+    """A data plane. Failures raise ProxyFailure; after one, ``apply`` again with the full table."""
+
+    async def apply(self, table: RoutingTable) -> Applied:
+        """Make the data plane route by ``table``; returns once it does (acknowledged)."""
+        ...
+
+    async def drain(self, pod: str, timeout_s: float) -> int:
+        """Wait until a withdrawn pod has nothing in flight; returns how many requests are left."""
+        ...
+
+    async def stats(self) -> ProxyStats: ...

@@ -1,0 +1,1 @@
+"""API semantics without HTTP: verbs, watches, admission, and the in-process Client."""

@@ -1,0 +1,118 @@
+"""What the API server may call: the verbs of the registry, without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from nodrop.client.protocol import Page, Scope, WatchEvent
+from nodrop.model.kinds import Kind
+from nodrop.model.meta import Obj, ObjectKey, Revision
+
+FieldValidation = Literal["Strict", "Warn", "Ignore"]
+PatchType = Literal["json", "merge", "strategic"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """Query parameters of a write."""
+
+    dry_run: bool = False
+    field_validation: FieldValidation = "Warn"
+    field_manager: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteOptions:
+    """metav1.DeleteOptions. ``grace_period_s`` None = the object's own."""
+
+    grace_period_s: int | None = None
+    propagation: Literal["Background", "Foreground", "Orphan"] = "Background"
+    uid: str | None = None
+    revision: Revision | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write's outcome. ``warnings`` become HTTP Warning headers."""
+
+    obj: Obj
+    created: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """``obj`` is the final object, or, when ``gone`` is False, the object marked for deletion."""
+
+    obj: Obj
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Address ranges of this engine, as CIDRs inside 127.0.0.0/8."""
+
+    pod_cidr: str
+    service_cidr: str
+    node_ports: tuple[int, int] = (30000, 32767)
+    node_name: str = field(default="localhost")
+
+
+class Registry(Protocol):
+    """API semantics over a store. Synchronous but for ``watch``; every failure is an ApiError.
+
+    ``create`` and ``update`` take what a client sent: they check kind, name and namespace against
+    the key, drop status unless the subresource is ``status``, default, validate, and write.
+    """
+
+    def get(self, key: ObjectKey) -> Obj: ...
+
+    def list(
+        self,
+        kind: Kind,
+        scope: Scope,
+        *,
+        limit: int = 0,
+        continue_token: str = "",
+        at: Revision | None = None,
+    ) -> Page: ...
+
+    def watch(self, kind: Kind, scope: Scope, *, since: Revision) -> AsyncIterator[WatchEvent]:
+        """Events after ``since``. An object leaving the scope arrives as DELETED.
+
+        Raises 410 Expired at the first step when ``since`` has been compacted away, and later
+        when the watcher is too slow to keep up.
+        """
+        ...
+
+    def revision(self) -> Revision:
+        """The latest revision of the store."""
+        ...
+
+    def create(
+        self, kind: Kind, namespace: str, obj: Obj, options: WriteOptions = ...
+    ) -> Written: ...
+
+    def update(
+        self,
+        key: ObjectKey,
+        obj: Obj,
+        *,
+        subresource: str | None = None,
+        options: WriteOptions = ...,
+    ) -> Written: ...
+
+    def patch(
+        self,
+        key: ObjectKey,
+        patch: object,
+        patch_type: PatchType,
+        *,
+        subresource: str | None = None,
+        options: WriteOptions = ...,
+    ) -> Written: ...
+
+    def delete(self, key: ObjectKey, options: DeleteOptions = ...) -> Deleted: ...

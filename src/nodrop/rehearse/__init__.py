@@ -1,0 +1,1 @@
+"""Load that accounts for every request."""

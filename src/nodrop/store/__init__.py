@@ -1,0 +1,1 @@
+"""Where objects live: one SQLite file, one increasing revision."""

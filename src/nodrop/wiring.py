@@ -1,0 +1,1 @@
+"""Builds the concrete engine: the only place that knows every part."""
