@@ -1,0 +1,1 @@
+"""Reading manifests and judging them before they run."""

@@ -1,0 +1,177 @@
+"""Manifest files: YAML read as kubectl reads it, with the line of every document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nodrop.model.meta import Obj
+
+
+class BrokenManifest(Exception):
+    """A file can't be read as Kubernetes objects; the message names file, line and mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object of a manifest. ``line`` counts from 1; ``folder`` is what relative paths mean."""
+
+    obj: Obj
+    file: str
+    line: int
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+_LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _KubernetesLoader(_LoaderBase):  # type: ignore[misc]
+    """PyYAML with the scalar rules that kubectl 1.32 was seen to follow.
+
+    ``y``/``n``/``on``/``off`` are booleans, ``0o7`` is 7, ``1e3`` is 1000; ``12:30`` and dates
+    are strings (stock PyYAML reads 750 and a date). A duplicate key is an error.
+    """
+
+
+_BOOLEANS = re.compile(r"^(?:y|Y|yes|Yes|YES|on|On|ON|true|True|TRUE)$")
+_NOT = re.compile(r"^(?:n|N|no|No|NO|off|Off|OFF|false|False|FALSE)$")
+_INTEGER = re.compile(r"^[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
+_FLOAT = re.compile(
+    r"^[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*\.?[eE][-+]?[0-9]+"
+    r"|[0-9][0-9_]*\.)$"
+)
+_NULL = re.compile(r"^(?:~|null|Null|NULL|)$")
+
+
+def _boolean(loader: Any, node: Any) -> bool:
+    return bool(_BOOLEANS.match(loader.construct_scalar(node)))
+
+
+def _integer(loader: Any, node: Any) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    for prefix, base in (("0b", 2), ("0o", 8), ("0x", 16)):
+        if digits.startswith(prefix):
+            return sign * int(digits[2:], base)
+    if digits != "0" and digits.startswith("0"):
+        return sign * int(digits, 8)
+    return sign * int(digits)
+
+
+def _number(loader: Any, node: Any) -> float | int:
+    value = float(loader.construct_scalar(node).replace("_", ""))
+    return int(value) if value.is_integer() else value
+
+
+def _mapping(loader: Any, node: Any) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    found: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int | float | bool):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a mapping key must be a plain word", key_node.start_mark
+            )
+        text = key if isinstance(key, str) else str(key_node.value)
+        if text in found:
+            raise yaml.constructor.ConstructorError(
+                None, None, f'key "{text}" already set in map', key_node.start_mark
+            )
+        found[text] = loader.construct_object(value_node, deep=True)
+    return found
+
+
+_KubernetesLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("bool", _BOOLEANS, "yYtToO"),
+    ("bool", _NOT, "nNfFoO"),
+    ("int", _INTEGER, "-+0123456789"),
+    ("float", _FLOAT, "-+.0123456789"),
+    ("null", _NULL, ["~", "n", "N", ""]),
+    ("merge", re.compile("^<<$"), "<"),
+):
+    _KubernetesLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", _pattern, list(_first))
+_KubernetesLoader.add_constructor("tag:yaml.org,2002:bool", _boolean)
+_KubernetesLoader.add_constructor("tag:yaml.org,2002:int", _integer)
+_KubernetesLoader.add_constructor("tag:yaml.org,2002:float", _number)
+_KubernetesLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def read_text(text: str, *, file: str, folder: Path) -> Iterator[Document]:
+    """The objects in ``text``; a ``kind: List`` is taken apart. Raises BrokenManifest."""
+    loader = _KubernetesLoader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            value = loader.construct_document(node)
+            line = node.start_mark.line + 1
+            if value is None:
+                continue
+            yield from _objects(value, file=file, line=line, folder=folder)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        raise BrokenManifest(f"{where}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise BrokenManifest(f"{file}: not valid YAML: {error}") from error
+    finally:
+        loader.dispose()
+
+
+def read_files(paths: Iterable[Path]) -> list[Document]:
+    """All objects of some files and folders (their ``*.yaml``, ``*.yml``, ``*.json``), in order.
+
+    Raises BrokenManifest for a missing file, bad YAML, or nothing at all.
+    """
+    documents: list[Document] = []
+    for path in paths:
+        for file in _files(path):
+            try:
+                text = file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise BrokenManifest(f"{file}: can't be read: {error}") from error
+            found = read_text(text, file=str(file), folder=file.parent.absolute())
+            documents.extend(found)
+    if not documents:
+        raise BrokenManifest("no Kubernetes object found in: " + ", ".join(map(str, paths)))
+    return documents
+
+
+# Private
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = [file for file in sorted(path.iterdir()) if file.suffix in {".yaml", ".yml", ".json"}]
+    if not found:
+        raise BrokenManifest(f"{path}: holds no .yaml, .yml or .json file")
+    return found
+
+
+def _objects(value: object, *, file: str, line: int, folder: Path) -> Iterator[Document]:
+    if not isinstance(value, dict):
+        raise BrokenManifest(
+            f"{file}:{line}: a Kubernetes object is a mapping with apiVersion and kind, "
+            f"but this is a {type(value).__name__}"
+        )
+    if value.get("kind") == "List" and isinstance(value.get("items"), list):
+        for item in value["items"]:
+            yield from _objects(item, file=file, line=line, folder=folder)
+        return
+    for field in ("apiVersion", "kind"):
+        if not isinstance(value.get(field), str):
+            raise BrokenManifest(f"{file}:{line}: {field}: Required value: e.g. apps/v1 Deployment")
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
+        raise BrokenManifest(f"{file}:{line}: metadata.name: Required value: every object has one")
+    yield Document(value, file, line, folder)
