@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
+import nodrop
 
-@click.group()
+#: Command → (module under nodrop.cli, one line of help). Modules are imported when they are used.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up", "Apply manifests, follow the rollout, print the URLs."),
+    "down": ("down", "Delete the objects of manifests; without any: stop everything gracefully."),
+    "status": ("status", "Show deployments, pods, versions, URLs and the last events."),
+    "logs": ("logs", "Print what a pod or a deployment's pods wrote."),
+    "rollout": ("rollout", "Follow, undo, pause, resume or restart a rollout."),
+    "kubeconfig": ("kubeconfig", "Print the kubeconfig (or its path) for kubectl."),
+    "serve": ("serve", "Run the engine in the foreground."),
+    "demo": ("demo", "Roll four versions under load and count what is lost."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported only when one of them runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"nodrop.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, COMMANDS[cmd_name][0])
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(nodrop.__version__, prog_name="nodrop")
 def main() -> None:
-    """Roll out new versions of a service on one machine and drop no request."""
+    """Roll out new versions of a service on one machine and drop no request.
+
+    Manifests are Kubernetes manifests; kubectl works as a client (see: nodrop kubeconfig).
+    Exit codes: 0 fine, 1 a failed rollout or a finding, 2 usage, 3 engine unreachable.
+    """

@@ -1,0 +1,110 @@
+"""The engine in the background: started by ``nodrop up``, found again by engine.json."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from nodrop.cli.session import UNREACHABLE, Failure, engine_of
+from nodrop.model.meta import Obj
+from nodrop.statedir import StateDir
+
+_LOOK_S = 0.02
+_START_TIMEOUT_S = 30.0
+_LAST_LINES = 5
+
+
+def running_engine(state: StateDir) -> Obj | None:
+    """engine.json of an engine that holds the lock of this state folder, else None."""
+    if not is_locked(state):
+        return None
+    try:
+        engine = engine_of(state)
+        os.kill(engine["pids"]["engine"], 0)
+    except (Failure, ProcessLookupError):
+        return None  # it has only just started: engine.json is an earlier engine's, or not there
+    return engine
+
+
+def is_locked(state: StateDir) -> bool:
+    """Whether a control plane is alive: the kernel drops its lock when it ends, however it ends."""
+    import fcntl
+
+    try:
+        with state.lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple[Obj, bool]:
+    """The running engine, started if need be: (engine.json, whether it was started now)."""
+    if engine := running_engine(state):
+        return engine, False
+    state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with state.engine_log.open("ab") as log:
+        start = log.tell()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nodrop", "serve", "--state", str(state.root), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    return await _until_up(state, process, start), True
+
+
+async def _until_up(state: StateDir, process: subprocess.Popen[bytes], log_start: int) -> Obj:
+    async with asyncio.timeout(_START_TIMEOUT_S):
+        while process.poll() is None:
+            engine = running_engine(state)
+            if engine and engine["pids"]["engine"] == process.pid:
+                process.returncode = 0  # it lives on; Popen must not warn about it
+                return engine
+            await asyncio.sleep(_LOOK_S)
+    raise Failure(_why(state, log_start), code=UNREACHABLE)
+
+
+def _why(state: StateDir, start: int) -> str:
+    """The sentence the engine ended with, or its last log lines."""
+    with state.engine_log.open("rb") as log:
+        log.seek(start)
+        lines = log.read().decode(errors="replace").splitlines()
+    spoken = [line for line in lines if line.startswith(("error: ", "hint: "))]
+    if spoken:
+        return "the engine did not start: " + "\n".join(spoken).removeprefix("error: ")
+    return "the engine did not start; its log ends with:\n" + "\n".join(
+        _message(line) for line in lines[-_LAST_LINES:]
+    )
+
+
+def _message(line: str) -> str:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line
+    return str(entry.get("message", line)) if isinstance(entry, dict) else line
+
+
+async def until_gone(pid: int, *, timeout_s: float) -> None:
+    """Wait for a process that is not our child. Raises TimeoutError."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(fd, ended.set)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await ended.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)

@@ -1,0 +1,103 @@
+"""``nodrop down``: delete what manifests name, or stop everything gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from nodrop.cli.session import Failure, connect, namespace_option, runs, state_option
+from nodrop.model.meta import ObjectKey
+from nodrop.statedir import StateDir
+
+
+@click.command(short_help="Delete objects, or stop everything.")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@state_option
+@namespace_option
+@click.option("--timeout", "timeout_s", type=float, default=120.0, show_default=True)
+@runs
+async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout_s: float) -> None:
+    """Delete the objects of manifests and wait until their pods have ended.
+
+    Without FILES: end every pod gracefully (hooks, SIGTERM, grace period), then the proxy and
+    the engine. The objects stay in the state folder: the next nodrop up or serve brings them back.
+    """
+    if files:
+        await _delete(state, files, namespace, timeout_s)
+    else:
+        await _stop_everything(state, timeout_s)
+
+
+# Private
+
+
+async def _delete(state: StateDir, files: Sequence[Path], namespace: str, timeout_s: float) -> None:
+    from nodrop.check.source import read_files
+    from nodrop.cli.apply import prepare
+    from nodrop.client.actions import Delete
+    from nodrop.model.errors import ApiError
+    from nodrop.model.meta import key_of
+
+    objects = prepare(read_files(files), namespace)
+    async with connect(state) as client:
+        gone: list[tuple[ObjectKey, str]] = []
+        for obj in reversed(objects):
+            key = key_of(obj)
+            try:
+                uid = (await client.get(key))["metadata"]["uid"]
+                await client.apply(Delete(key, uid=uid, propagation="Foreground"))
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+                click.echo(f"{key.kind.resource}/{key.name} was not there")
+                continue
+            gone.append((key, uid))
+        try:
+            async with asyncio.timeout(timeout_s):
+                for key, uid in gone:
+                    await _until_deleted(client, key, uid)
+                    click.echo(f"{key.kind.resource}/{key.name} deleted")
+        except TimeoutError:
+            raise Failure(f"still being deleted after {timeout_s:g} s: {key}") from None
+
+
+async def _until_deleted(client: object, key: ObjectKey, uid: str) -> None:
+    from nodrop.client.http import HttpClient
+    from nodrop.client.protocol import Scope
+
+    assert isinstance(client, HttpClient)
+    scope = Scope(key.namespace or None, fields=(("metadata.name", key.name),))
+    page = await client.list(key.kind, scope)
+    if not any(item["metadata"]["uid"] == uid for item in page.items):
+        return
+    async for event in client.watch(key.kind, scope, since=page.revision):
+        if event.type == "DELETED" and event.obj["metadata"]["uid"] == uid:
+            return
+
+
+async def _stop_everything(state: StateDir, timeout_s: float) -> None:
+    from nodrop.cli.background import ensure_engine, running_engine, until_gone
+    from nodrop.keeper.client import keeper_answers
+
+    engine = running_engine(state)
+    if engine is None:
+        if not await keeper_answers(state.keeper_socket):
+            click.echo(f"nothing runs with the state folder {state.root}")
+            return
+        # Pods outlive their engine; only an engine knows how to end them properly.
+        engine, _ = await ensure_engine(state)
+    pid = engine["pids"]["engine"]
+    os.kill(pid, signal.SIGUSR1)
+    try:
+        await until_gone(pid, timeout_s=timeout_s)
+    except TimeoutError:
+        raise Failure(
+            f"the engine (pid {pid}) is still ending pods after {timeout_s:g} s",
+            hint=f"it goes on by itself; its log is {state.engine_log}",
+        ) from None
+    click.echo("everything has ended; objects are kept in " + str(state.root))

@@ -1,0 +1,221 @@
+"""Follow rollouts until they are done or have failed: live in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import click
+
+from nodrop.cli.progress import (
+    Problem,
+    Standing,
+    image_of,
+    new_pods,
+    phase_of,
+    standing_of,
+)
+from nodrop.client.cache import Cache
+from nodrop.client.http import HttpClient
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import DEPLOYMENT, EVENT, POD, REPLICASET
+from nodrop.model.meta import Obj, ObjectKey, controller_of
+
+#: How long a lasting problem must last before following gives up: a ConfigMap may be on its way.
+_PATIENCE_S = 5.0
+_LAST_LINES = 8
+
+
+@dataclass(slots=True)
+class _Picture:
+    """What was last said about each deployment, and since when it looks hopeless."""
+
+    said: dict[ObjectKey, str] = field(default_factory=dict)
+    hopeless_since: dict[ObjectKey, float] = field(default_factory=dict)
+
+
+async def follow(
+    client: HttpClient,
+    keys: Sequence[ObjectKey],
+    *,
+    timeout_s: float | None = None,
+    quiet: bool = False,
+) -> list[str]:
+    """Follow the rollouts of some deployments; returns the reasons of those that failed."""
+    cache = Cache(client, (DEPLOYMENT, REPLICASET, POD, EVENT))
+    changed = asyncio.Event()
+    cache.subscribe(lambda _event, _before: changed.set())
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(cache.run())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await cache.synced()
+                failed = await _until_decided(cache, keys, changed, quiet)
+        except TimeoutError:
+            failed = [(key, _standing(cache, key)) for key in keys]
+            failed = [(key, standing) for key, standing in failed if standing.state != "done"]
+        finally:
+            running.cancel()
+    return [await _reason(client, key, standing) for key, standing in failed]
+
+
+# Private
+
+
+async def _until_decided(
+    cache: Cache, keys: Sequence[ObjectKey], changed: asyncio.Event, quiet: bool
+) -> list[tuple[ObjectKey, Standing]]:
+    loop, picture = asyncio.get_running_loop(), _Picture()
+    with _display(cache, quiet) as show:
+        while True:
+            changed.clear()
+            standings = {key: _standing(cache, key) for key in keys}
+            show(standings, picture)
+            open_ = [key for key, standing in standings.items() if standing.state == "progressing"]
+            hopeless = _hopeless(standings, picture, loop.time())
+            if not open_ or set(open_) <= hopeless:
+                return [
+                    (key, standing)
+                    for key, standing in standings.items()
+                    if standing.state == "failed" or key in hopeless
+                ]
+            try:
+                async with asyncio.timeout(0.5):
+                    await changed.wait()
+            except TimeoutError:
+                pass  # look again: patience is measured in time, not in events
+
+
+def _standing(cache: Cache, key: ObjectKey) -> Standing:
+    deployment = cache.get(key)
+    if deployment is None:
+        return Standing("failed", f'deployment "{key.name}" is gone')
+    pods = cache.list(POD, key.namespace)
+    fresh = new_pods(cache.list(REPLICASET, key.namespace), pods, deployment)
+    return standing_of(deployment, fresh, cache.list(EVENT, key.namespace))
+
+
+def _hopeless(
+    standings: dict[ObjectKey, Standing], picture: _Picture, now: float
+) -> set[ObjectKey]:
+    """Rollouts whose new pods have had a lasting problem for longer than our patience."""
+    for key, standing in standings.items():
+        if standing.state == "progressing" and any(p.lasting for p in standing.problems):
+            picture.hopeless_since.setdefault(key, now)
+        else:
+            picture.hopeless_since.pop(key, None)
+    return {key for key, since in picture.hopeless_since.items() if now - since >= _PATIENCE_S}
+
+
+async def _reason(client: HttpClient, key: ObjectKey, standing: Standing) -> str:
+    lines = [f"{key.kind.singular} {key.name}: {standing.message}"]
+    seen: set[tuple[str, str]] = set()
+    for problem in standing.problems:
+        if (problem.reason, problem.message) in seen:
+            continue  # ten replicas with one fault are told once
+        seen.add((problem.reason, problem.message))
+        lines.append(f"  {problem}")
+        lines.extend(f"    | {line}" for line in await _last_lines(client, key, problem))
+    return "\n".join(lines)
+
+
+async def _last_lines(client: HttpClient, key: ObjectKey, problem: Problem) -> list[str]:
+    if not problem.wants_logs:
+        return []
+    for previous in (False, True):
+        try:
+            chunks = [
+                chunk
+                async for chunk in client.logs(
+                    key.namespace,
+                    problem.pod,
+                    container=problem.container,
+                    tail_lines=_LAST_LINES,
+                    previous=previous,
+                )
+            ]
+        except ApiError:
+            continue
+        if lines := b"".join(chunks).decode(errors="replace").splitlines():
+            return lines
+    return []
+
+
+_Show = Callable[[dict[ObjectKey, Standing], _Picture], None]
+
+
+class _display:  # noqa: N801 - used as a function: with _display(…) as show
+    """``show`` for a terminal (a live table) or for a pipe (a line for each change)."""
+
+    def __init__(self, cache: Cache, quiet: bool) -> None:
+        self._cache = cache
+        self._quiet = quiet
+        self._live: object | None = None
+
+    def __enter__(self) -> _Show:
+        if self._quiet:
+            return lambda _standings, _picture: None
+        if not click.get_text_stream("stdout").isatty():
+            return _say_changes
+        from rich.live import Live
+
+        live = Live(refresh_per_second=10)
+        live.start()
+        self._live = live
+
+        def show(standings: dict[ObjectKey, Standing], picture: _Picture) -> None:
+            live.update(_table(self._cache, standings))
+
+        return show
+
+    def __exit__(self, *_error: object) -> None:
+        if self._live is not None:
+            from rich.live import Live
+
+            assert isinstance(self._live, Live)
+            self._live.stop()
+
+
+def _say_changes(standings: dict[ObjectKey, Standing], picture: _Picture) -> None:
+    for key, standing in standings.items():
+        text = "\n".join([standing.message, *map(str, standing.problems)])
+        if picture.said.get(key) != text:
+            click.echo(text)
+            picture.said[key] = text
+
+
+def _table(cache: Cache, standings: dict[ObjectKey, Standing]) -> object:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[object] = []
+    for key, standing in standings.items():
+        table = Table(box=None, pad_edge=False)
+        for column in ("Pod", "Version", "State", "Address"):
+            table.add_column(column)
+        for pod in sorted(_pods_of(cache, key), key=lambda pod: pod["metadata"]["name"]):
+            phase = phase_of(pod)
+            colour = {"Ready": "green", "Starting": "yellow", "Terminating": "dim"}.get(
+                phase, "red"
+            )
+            address = (pod.get("status") or {}).get("podIP", "")
+            table.add_row(
+                pod["metadata"]["name"], image_of(pod), Text(phase, style=colour), address
+            )
+        parts.extend([Text(standing.message, style="bold"), table])
+        parts.extend(Text(f"  {problem}", style="red") for problem in standing.problems)
+    return Group(*parts)  # type: ignore[arg-type]
+
+
+def _pods_of(cache: Cache, key: ObjectKey) -> list[Obj]:
+    deployment = cache.get(key)
+    if deployment is None:
+        return []
+    sets = {
+        rs["metadata"]["uid"]
+        for rs in cache.controlled_by(REPLICASET, deployment["metadata"]["uid"])
+    }
+    pods = cache.list(POD, key.namespace)
+    return [pod for pod in pods if (owner := controller_of(pod)) and owner["uid"] in sets]

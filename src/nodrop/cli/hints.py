@@ -1,0 +1,33 @@
+"""The mend that goes with an API error, where we know one. Pure."""
+
+from __future__ import annotations
+
+from nodrop.model.errors import ApiError
+
+_BOTH_ZERO = (
+    "with both 0 no pod may be added and none may be missing, so there could be no pod at all "
+    "while updating; set maxSurge: 1 to keep every pod serving"
+)
+_HINTS = (
+    ("may not be 0 when `maxSurge` is 0", _BOTH_ZERO),
+    (
+        "`selector` does not match template `labels`",
+        "give spec.template.metadata.labels every label that spec.selector.matchLabels asks for",
+    ),
+    (
+        "field is immutable",
+        "delete the object first, or keep this field as it was",
+    ),
+    ("cannot unmarshal", "give the field the type that the message names"),
+)
+
+
+def hint_for(error: Exception) -> str:
+    """One sentence that says what would be right, or nothing."""
+    if not isinstance(error, ApiError):
+        return ""
+    if error.code == 401:
+        return (
+            "the kubeconfig's credentials are not this engine's; print it anew: nodrop kubeconfig"
+        )
+    return next((hint for text, hint in _HINTS if text in error.message), "")

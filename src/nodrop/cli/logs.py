@@ -1,0 +1,100 @@
+"""``nodrop logs``: what a pod, or the pods of a deployment, wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from nodrop.cli.session import Failure, connect, namespace_option, runs, state_option
+from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET
+from nodrop.model.meta import Obj, ObjectKey, controller_of
+from nodrop.statedir import StateDir
+
+
+@click.command(short_help="Print what pods wrote.")
+@click.argument("target")
+@state_option
+@namespace_option
+@click.option("-c", "--container", default="", help="Which container, where a pod has several.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as the pod writes more.")
+@click.option("-p", "--previous", is_flag=True, help="The container's run before this one.")
+@click.option("--tail", "tail_lines", type=click.IntRange(0), help="Only the last N lines.")
+@click.option("--since", "since_s", type=click.IntRange(1), help="Only the last N seconds.")
+@click.option("--timestamps", is_flag=True)
+@runs
+async def logs(
+    target: str,
+    state: StateDir,
+    namespace: str,
+    container: str,
+    follow: bool,
+    previous: bool,
+    tail_lines: int | None,
+    since_s: int | None,
+    timestamps: bool,
+) -> None:
+    """Print what TARGET wrote: a pod, or deployment/NAME (all its pods, each line with its pod)."""
+    from nodrop.client.http import HttpClient
+
+    async with connect(state) as client:
+        assert isinstance(client, HttpClient)
+        pods = await _pods(client, namespace, target)
+
+        async def print_logs(pod: Obj) -> None:
+            name = pod["metadata"]["name"]
+            prefix = f"[{name}] ".encode() if len(pods) > 1 else b""
+            stream = client.logs(
+                namespace,
+                name,
+                container=container or pod["spec"]["containers"][0]["name"],
+                follow=follow,
+                previous=previous,
+                tail_lines=tail_lines,
+                since_s=since_s,
+                timestamps=timestamps,
+            )
+            rest = b""
+            async for chunk in stream:
+                *lines, rest = (rest + chunk).split(b"\n")
+                _write([prefix + line + b"\n" for line in lines])
+            if rest:
+                _write([prefix + rest + b"\n"])
+
+        async with asyncio.TaskGroup() as group:
+            for pod in pods:
+                group.create_task(print_logs(pod))
+
+
+# Private
+
+
+def _write(lines: list[bytes]) -> None:
+    sys.stdout.buffer.writelines(lines)
+    sys.stdout.buffer.flush()
+
+
+async def _pods(client: object, namespace: str, target: str) -> list[Obj]:
+    from nodrop.client.http import HttpClient
+    from nodrop.client.protocol import Scope
+
+    assert isinstance(client, HttpClient)
+    kind, _, name = target.rpartition("/")
+    if kind in ("", "pod", "pods", "po"):
+        return [await client.get(ObjectKey(POD, namespace, name))]
+    if kind not in ("deployment", "deployments", "deploy", "deployment.apps"):
+        raise Failure(f"{target}: logs come from a pod or from deployment/NAME")
+    deployment = await client.get(ObjectKey(DEPLOYMENT, namespace, name))
+    scope = Scope(namespace)
+    sets = [rs for rs in (await client.list(REPLICASET, scope)).items if _is_of(rs, deployment)]
+    pods = (await client.list(POD, scope)).items
+    found = [pod for pod in pods if any(_is_of(pod, rs) for rs in sets)]
+    if not found:
+        raise Failure(f"deployment/{name} has no pods now")
+    return found
+
+
+def _is_of(obj: Obj, owner: Obj) -> bool:
+    reference = controller_of(obj)
+    return bool(reference and reference["uid"] == owner["metadata"]["uid"])

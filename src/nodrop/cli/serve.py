@@ -1,0 +1,88 @@
+"""``nodrop serve``: the engine in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from nodrop.cli.session import USAGE, Failure, end, state_option
+from nodrop.statedir import StateDir
+
+
+@click.command(short_help="Run the engine in the foreground.")
+@state_option
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    help="Port of the Ingress; 0 takes a free one. Default: 80 where allowed and free, else 8080.",
+)
+@click.option(
+    "--api-port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    help="Port of the Kubernetes API on 127.0.0.1; 0 takes a free one. Default: 6443.",
+)
+@click.option(
+    "--bind",
+    multiple=True,
+    help="Address the Ingress listens on (repeatable). Default: every address of this machine.",
+)
+@click.option(
+    "--base-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="What relative commands mean in objects that were not sent by nodrop up. Default: here.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+def serve(
+    state: StateDir,
+    http_port: int | None,
+    api_port: int | None,
+    bind: tuple[str, ...],
+    base_dir: Path | None,
+    log_level: str,
+) -> None:
+    """Run the engine in the foreground.
+
+    SIGTERM and Ctrl-C end the control plane and leave pods and proxy running: traffic goes on,
+    and the next ``nodrop serve`` adopts them. ``nodrop down`` ends everything.
+    """
+    from nodrop.journal import configure
+    from nodrop.wiring import Engine, EngineFailure, EngineOptions
+
+    configure(log_level)
+    options = EngineOptions(
+        state=state,
+        http_port=http_port,
+        api_port=api_port,
+        bind=bind,
+        base_dir=(base_dir or Path.cwd()).absolute(),
+        environment=dict(os.environ),
+    )
+    try:
+        asyncio.run(_serve(Engine(options)))
+    except EngineFailure as error:
+        end(Failure(str(error), hint=error.hint, code=USAGE))
+    sys.exit(0)
+
+
+async def _serve(engine: object) -> None:
+    from nodrop.wiring import Engine
+
+    assert isinstance(engine, Engine)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, engine.stop)
+    loop.add_signal_handler(signal.SIGUSR1, engine.stop_everything)
+    await engine.run()

@@ -1,0 +1,124 @@
+"""What every client command shares: the state folder, a client, and how errors end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from nodrop.check.source import BrokenManifest
+from nodrop.model.errors import ApiError
+from nodrop.model.meta import Obj
+from nodrop.statedir import StateDir, default_state_dir
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nodrop.client.http import HttpClient
+
+FAILED, USAGE, UNREACHABLE = 1, 2, 3
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Failure(Exception):
+    """A command ends with a message, perhaps a hint, and an exit code."""
+
+    def __init__(self, message: str, *, hint: str = "", code: int = FAILED) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.code = code
+
+
+def state_option(command: _F) -> _F:
+    """``--state DIR``, given to the command as a StateDir named ``state``."""
+    return click.option(
+        "--state",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        callback=lambda _ctx, _param, value: StateDir((value or default_state_dir()).absolute()),
+        help="State folder of the engine (default: $NODROP_STATE, else under XDG state).",
+    )(command)
+
+
+def namespace_option(command: _F) -> _F:
+    return click.option("-n", "--namespace", default="default", show_default=True)(command)
+
+
+def runs(main: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
+    """Turn an async command into a synchronous one whose errors end in message, hint, code."""
+
+    @functools.wraps(main)
+    def run(**arguments: Any) -> None:
+        try:
+            code = asyncio.run(_awaited(main(**arguments)))
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        except (Failure, ApiError, BrokenManifest) as error:
+            end(error)
+        sys.exit(code or 0)
+
+    return run
+
+
+def end(error: Exception) -> NoReturn:
+    """Print ``error`` and its hint and exit with its code."""
+    from nodrop.cli.hints import hint_for
+
+    click.echo(f"error: {error}", err=True)
+    hint = error.hint if isinstance(error, Failure) else hint_for(error)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+    if isinstance(error, Failure):
+        sys.exit(error.code)
+    sys.exit(USAGE if isinstance(error, BrokenManifest) else FAILED)
+
+
+def engine_of(state: StateDir) -> Obj:
+    """What ``engine.json`` says. Raises Failure (3) when no engine has run here."""
+    try:
+        found: Obj = json.loads(state.engine_json.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Failure(
+            f"no nodrop engine runs with the state folder {state.root}",
+            hint="start one with: nodrop up FILE…  (or nodrop serve)",
+            code=UNREACHABLE,
+        ) from None
+    except ValueError as error:
+        raise Failure(f"{state.engine_json} is not valid JSON: {error}", code=UNREACHABLE) from None
+    return found
+
+
+@asynccontextmanager
+async def connect(state: StateDir) -> AsyncIterator[HttpClient]:
+    """A client of the running engine. Raises Failure (3) when there is none."""
+    from nodrop.client.http import HttpClient, Unreachable
+
+    engine_of(state)
+    try:
+        async with HttpClient.from_kubeconfig(state.kubeconfig) as client:
+            yield client
+    except Unreachable as error:
+        raise Failure(
+            f"the engine does not answer: {error}",
+            hint=f"pods keep running without it; start it again with: nodrop serve; its log is "
+            f"{state.engine_log}",
+            code=UNREACHABLE,
+        ) from error
+
+
+# Private
+
+
+async def _awaited(result: Awaitable[int | None]) -> int | None:
+    return await result

@@ -1,0 +1,135 @@
+"""``nodrop status``: what runs, in which version, reachable where, and what happened last."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from nodrop.cli.progress import image_of, phase_of, rollout_message
+from nodrop.cli.session import connect, engine_of, runs, state_option
+from nodrop.cli.urls import urls_of
+from nodrop.model.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, INGRESS, POD
+from nodrop.model.meta import Obj
+from nodrop.statedir import StateDir
+
+_LAST_EVENTS = 8
+
+
+@click.command(short_help="Show what runs.")
+@state_option
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@runs
+async def status(state: StateDir, as_json: bool) -> None:
+    """Show deployments, pods, versions, URLs and the last events."""
+    engine = engine_of(state)
+    async with connect(state) as client:
+        deployments = (await client.list(DEPLOYMENT)).items
+        pods = (await client.list(POD)).items
+        slices = (await client.list(ENDPOINTSLICE)).items
+        ingresses = (await client.list(INGRESS)).items
+        events = (await client.list(EVENT)).items
+    report = {
+        "engine": engine,
+        "deployments": [_deployment(deployment) for deployment in deployments],
+        "pods": [_pod(pod, serving(slices)) for pod in pods],
+        "urls": urls_of(ingresses, engine["http"]["urls"]),
+        "events": [_event(event) for event in _latest(events)],
+    }
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print(report)
+
+
+def serving(slices: tuple[Obj, ...]) -> set[str]:
+    """Uids of pods that get traffic: ready in some slice."""
+    return {
+        endpoint["targetRef"]["uid"]
+        for found in slices
+        for endpoint in found.get("endpoints") or ()
+        if endpoint.get("targetRef") and (endpoint.get("conditions") or {}).get("ready")
+    }
+
+
+# Private
+
+
+def _deployment(deployment: Obj) -> Obj:
+    status = deployment.get("status") or {}
+    return {
+        "namespace": deployment["metadata"]["namespace"],
+        "name": deployment["metadata"]["name"],
+        "version": image_of(deployment),
+        "desired": deployment["spec"].get("replicas", 1),
+        "ready": status.get("readyReplicas", 0),
+        "available": status.get("availableReplicas", 0),
+        "updated": status.get("updatedReplicas", 0),
+        "rollout": rollout_message(deployment)[0],
+    }
+
+
+def _pod(pod: Obj, with_traffic: set[str]) -> Obj:
+    status = pod.get("status") or {}
+    return {
+        "namespace": pod["metadata"]["namespace"],
+        "name": pod["metadata"]["name"],
+        "version": image_of(pod),
+        "state": phase_of(pod),
+        "traffic": pod["metadata"]["uid"] in with_traffic,
+        "ip": status.get("podIP", ""),
+        "restarts": sum(c.get("restartCount", 0) for c in status.get("containerStatuses") or ()),
+    }
+
+
+def _event(event: Obj) -> Obj:
+    about = event.get("involvedObject") or {}
+    return {
+        "time": event.get("lastTimestamp") or event.get("eventTime") or "",
+        "type": event.get("type", ""),
+        "reason": event.get("reason", ""),
+        "object": f"{about.get('kind', '').lower()}/{about.get('name', '')}",
+        "message": event.get("message", ""),
+        "count": event.get("count", 1),
+    }
+
+
+def _latest(events: tuple[Obj, ...]) -> list[Obj]:
+    return sorted(events, key=lambda event: event.get("lastTimestamp") or "")[-_LAST_EVENTS:]
+
+
+def _print(report: Obj) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    engine = report["engine"]
+    console.print(
+        f"engine pid {engine['pids']['engine']}, API {engine['api']['url']}, "
+        f"HTTP {', '.join(engine['http']['urls'])}",
+        highlight=False,
+    )
+    for title, rows in (("deployments", report["deployments"]), ("pods", report["pods"])):
+        if not rows:
+            console.print(f"no {title}")
+            continue
+        table = Table(box=None, pad_edge=False)
+        for column in rows[0]:
+            table.add_column(column.upper())
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row.values()))
+        console.print(table)
+    for url in report["urls"]:
+        console.print(url, highlight=False)
+    for event in report["events"]:
+        console.print(
+            f"{event['time']} {event['type']} {event['reason']} {event['object']}: "
+            f"{event['message']}",
+            highlight=False,
+        )
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
