@@ -1,1 +1,1 @@
-"""Load that accounts for every request."""
+"""Rehearsals: a load that accounts for every request, what became of it, and the verdict."""
