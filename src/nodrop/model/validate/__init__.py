@@ -1,0 +1,6 @@
+"""Validation: why an object is refused, with upstream's field paths and sentences; pure."""
+
+from nodrop.model.validate.objects import validate_create, validate_update
+from nodrop.model.validate.pod import missing_command
+
+__all__ = ["missing_command", "validate_create", "validate_update"]
