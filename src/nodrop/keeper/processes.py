@@ -1,0 +1,289 @@
+"""The table of processes: start, signal, restart, end, remember."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from nodrop.keeper import proc
+from nodrop.keeper.failure import Failed
+from nodrop.keeper.logs import LogFile, Stream
+from nodrop.keeper.loop import complain
+from nodrop.keeper.process import Process
+from nodrop.keeper.spawn import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from nodrop.keeper.children import Child, Children, Sink
+    from nodrop.keeper.loop import Loop
+    from nodrop.keeper.records import Records
+    from nodrop.keeper.sockets import HeldSockets
+
+    Answer = Callable[[dict[str, Any]], None]
+
+_QUICK_S = 1.0  # a process that ends sooner was not really up
+_LONGEST_BACKOFF_S = 1.0
+_OUTPUT_BYTES = 10 * 1024
+
+
+def backoff_s(quick_ends: int) -> float:
+    """Delay before a restart: none at first, then 50 ms doubling up to a second."""
+    return 0.0 if quick_ends == 0 else min(_LONGEST_BACKOFF_S, 0.05 * 2.0 ** min(quick_ends - 1, 9))
+
+
+class Processes:
+    def __init__(
+        self, *, loop: Loop, children: Children, records: Records, sockets: HeldSockets
+    ) -> None:
+        self._loop = loop
+        self._children = children
+        self._records = records
+        self._sockets = sockets
+        self._boot_id = proc.boot_id()
+        self._table: dict[str, Process] = {}
+        self._ending: Callable[[], None] | None = None
+        self._tickets = 0
+
+    # What was before us
+
+    def recover(self) -> None:
+        """Read the records; what an earlier keeper left running is ended, its end unknown."""
+        for record in self._records.load():
+            try:
+                process = Process.from_disk(record)
+            except (Failed, KeyError, TypeError, ValueError) as error:
+                complain(f"a record can't be used: {error!r}")
+                continue
+            self._table[process.id] = process
+            if not process.ended:
+                self._end_leftover(process)
+
+    def _end_leftover(self, process: Process) -> None:
+        if process.boot_id == self._boot_id:
+            roots = (process.pid,) if process.left_running(self._boot_id) else ()
+            proc.kill_family(process.mark, (*roots, *proc.marked(process.mark, proc.everyone())))
+        complain(f"{process.id} was without a keeper; its end is unknown")
+        process.ends(128 + signal.SIGKILL, known=False)
+        self._save(process, durable=True)
+
+    # Requests
+
+    def start(self, spec: dict[str, Any]) -> dict[str, Any]:
+        known = self._table.get(spec.get("id", ""))
+        if known is not None:
+            return known.view()
+        if self._ending is not None:
+            raise Failed("ESHUTDOWN", "the keeper is shutting down")
+        process = Process(spec)
+        self._run(process)
+        self._table[process.id] = process
+        return process.view()
+
+    def wait(self, id: str, answer: Answer) -> Callable[[], None]:
+        """Answer once it has ended; returns how to wait no more."""
+        process = self._find(id)
+        if process.ended:
+            answer(process.view())
+            return lambda: None
+        self._tickets += 1
+        ticket = self._tickets
+        process.waiters[ticket] = answer
+        return lambda: process.waiters.pop(ticket, None) and None
+
+    def signal(self, id: str, number: int, tree: bool) -> None:
+        process = self._find(id)
+        if number not in signal.valid_signals() and number != 0:
+            raise Failed("EINVAL", f"{number} is no signal")
+        child = process.child
+        if child is None:
+            return
+        process.sent(number)
+        if tree and number == signal.SIGKILL:
+            self._kill(process)
+        elif tree:
+            for pid in proc.descendants((child.pid, *self._orphans(child))):
+                proc.send(pid, number)
+        else:
+            child.signal(number)
+
+    def retire(self, id: str) -> None:
+        process = self._find(id)
+        process.restart = False
+        if process.again is not None:
+            process.again.cancel()
+            process.again = None
+            self._finish(process, process.last_code)
+        else:
+            self._save(process, durable=False)
+
+    def note(self, id: str, key: str, value: str) -> None:
+        process = self._find(id)
+        process.notes[key] = value
+        self._save(process, durable=False)
+
+    def list(self) -> list[dict[str, Any]]:
+        return [process.view() for process in self._table.values()]
+
+    def remove(self, id: str) -> None:
+        process = self._table.get(id)
+        if process is None:
+            return
+        if not process.ended:
+            raise Failed("EBUSY", f"process {id} still runs")
+        del self._table[id]
+        self._records.remove(id)
+
+    def exec(
+        self, id: str, argv: list[str], timeout_s: float | None, answer: Callable[..., None]
+    ) -> Callable[[], None]:
+        """Run beside a process; ``answer(code, output, timed_out)``. Returns how to cut it."""
+        process = self._find(id)
+        if process.child is None:
+            raise Failed("ESRCH", f"process {id} does not run")
+        if not argv:
+            raise Failed("EINVAL", "no command to execute")
+        output = bytearray()
+        cut: list[bool] = []
+        timer = None
+
+        def collect(data: bytes) -> None:
+            output.extend(data[: _OUTPUT_BYTES - len(output)])
+
+        def ended(code: int) -> None:
+            process.beside.discard(child)
+            if timer is not None:
+                timer.cancel()
+            answer(code, bytes(output), bool(cut))
+
+        def time_out() -> None:
+            cut.append(True)
+            child.kill_tree()
+
+        command = self._command(process, argv)
+        child = self._children.start(command, [((1, 2), collect)], ended)
+        process.beside.add(child)
+        if timeout_s is not None:
+            timer = self._loop.after(timeout_s, time_out)
+        return lambda: child.kill_tree() if child in process.beside else None
+
+    def shutdown(self, grace_s: float, done: Callable[[], None]) -> None:
+        """End every process: SIGTERM, and SIGKILL to what is left after ``grace_s``."""
+        before, self._ending = self._ending, done
+        if before is not None:
+            self._ending = lambda: (before(), done()) and None
+        for process in self._table.values():
+            if not process.ended:
+                self.retire(process.id)
+            if process.child is not None:
+                process.sent(signal.SIGTERM)
+                process.child.signal(signal.SIGTERM)
+        self._loop.after(grace_s, self._kill_all)
+        self._check_over()
+
+    # One process
+
+    def _find(self, id: str) -> Process:
+        process = self._table.get(id)
+        if process is None:
+            raise Failed("ESRCH", f"no process {id!r} is known")
+        return process
+
+    def _command(self, process: Process, argv: list[str], fds: dict[int, int] | None = None) -> Any:
+        return Command(argv, process.env, cwd=process.cwd, bind_ip=process.bind_ip, fds=fds or {})
+
+    def _run(self, process: Process) -> None:
+        command = self._command(process, process.argv, self._sockets.descriptors(process.fds))
+        outputs = _log_outputs(process)
+        child = self._children.start(command, outputs, lambda code: self._ended(process, code))
+        process.runs_as(child, self._boot_id)
+        self._save(process, durable=False)
+
+    def _ended(self, process: Process, code: int) -> None:
+        process.child = None
+        self._kill_beside(process)
+        if not process.restart:
+            self._finish(process, code)
+            return
+        quick = time.time() - process.started_at < _QUICK_S
+        process.last_code = code
+        process.again = self._loop.after(
+            backoff_s(process.quick_ends), lambda: self._run_again(process)
+        )
+        process.quick_ends = process.quick_ends + 1 if quick else 0
+
+    def _run_again(self, process: Process) -> None:
+        process.again = None
+        process.restarts += 1
+        try:
+            self._run(process)
+        except (Failed, OSError) as failure:
+            complain(f"{process.id} can't be started again: {failure}")
+            process.again = self._loop.after(_LONGEST_BACKOFF_S, lambda: self._run_again(process))
+
+    def _finish(self, process: Process, code: int) -> None:
+        process.ends(code)
+        try:
+            self._save(process, durable=True)
+        finally:
+            waiters, process.waiters = process.waiters, {}
+            for answer in waiters.values():
+                answer(process.view())
+            self._check_over()
+
+    def _save(self, process: Process, *, durable: bool) -> None:
+        try:
+            self._records.save(process.id, process.for_disk(), durable=durable)
+        except OSError as error:
+            complain(f"the record of {process.id} can't be written: {error}")
+
+    def _orphans(self, child: Child) -> list[int]:
+        return proc.marked(child.mark, proc.children(os.getpid()))
+
+    def _kill(self, process: Process) -> None:
+        if process.child is not None:
+            process.child.kill_tree()
+        self._kill_beside(process)
+
+    def _kill_beside(self, process: Process) -> None:
+        for child in process.beside:
+            child.kill_tree()
+
+    def _kill_all(self) -> None:
+        for process in self._table.values():
+            self._kill(process)
+
+    def _check_over(self) -> None:
+        if self._ending and all(process.ended for process in self._table.values()):
+            done, self._ending = self._ending, lambda: None
+            done()
+
+
+def _log_outputs(process: Process) -> list[tuple[tuple[int, ...], Sink]]:
+    """Both streams into one file, which closes when both have ended."""
+    if process.log is None:
+        return []
+    try:
+        file = LogFile(process.log)
+    except OSError as error:
+        raise Failed("EIO", f"log {process.log} can't be opened: {error}") from error
+    still_open = {"stdout", "stderr"}
+
+    def sink(name: str) -> Sink:
+        stream = Stream(name)
+
+        def write(data: bytes) -> None:
+            lines = stream.feed(data, time.time_ns()) if data else stream.end(time.time_ns())
+            if lines:
+                file.write(lines)
+            if not data:
+                still_open.discard(name)
+                if not still_open:
+                    file.close()
+
+        return write
+
+    return [((1,), sink("stdout")), ((2,), sink("stderr"))]
