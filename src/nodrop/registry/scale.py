@@ -1,0 +1,77 @@
+"""The /scale subresource: autoscaling/v1 Scale as a view of Deployments and ReplicaSets. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nodrop.model.errors import Cause, bad_request, conflict, invalid
+from nodrop.model.kinds import Kind
+from nodrop.model.meta import Obj, ObjectKey
+
+_SCALE = Kind("autoscaling", "v1", "Scale", "scales")
+
+
+def scale_of(obj: Obj) -> Obj:
+    """The Scale of a Deployment or ReplicaSet."""
+    meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
+    shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {field: meta[field] for field in shown if field in meta},
+        "spec": {"replicas": spec.get("replicas", 1)},
+        "status": {
+            "replicas": status.get("replicas", 0),
+            "selector": selector_text(spec.get("selector") or {}),
+        },
+    }
+
+
+def scaled(key: ObjectKey, obj: Obj, scale: Obj) -> Obj:
+    """``obj`` with the replicas that ``scale`` asks for. Raises 400, 409 or 422."""
+    if scale.get("kind", "Scale") != "Scale":
+        raise bad_request(f"the object provided is {scale['kind']}, expected autoscaling/v1 Scale")
+    meta = scale.get("metadata") or {}
+    if meta.get("name") not in (None, "", key.name):
+        raise bad_request(
+            f"the name of the object ({meta['name']}) does not match the name on the URL "
+            f"({key.name})"
+        )
+    if meta.get("uid") not in (None, "", obj["metadata"]["uid"]):
+        raise conflict(key.kind, key.name, f"UID {meta['uid']} is not that of the object")
+    if meta.get("resourceVersion") not in (None, "", obj["metadata"]["resourceVersion"]):
+        raise conflict(key.kind, key.name)
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    return {**obj, "spec": {**obj["spec"], "replicas": _check_replicas(key.name, replicas)}}
+
+
+def selector_text(selector: Obj) -> str:
+    """A LabelSelector as a string: ``app=web,tier in (a,b),!canary``."""
+    texts = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    texts += [_expression(clause) for clause in selector.get("matchExpressions") or ()]
+    return ",".join(texts)
+
+
+# Private
+
+
+def _check_replicas(name: str, replicas: Any) -> int:
+    if isinstance(replicas, bool) or not isinstance(replicas, int):
+        raise bad_request(f"spec.replicas: expected a whole number, got {replicas!r}")
+    if replicas < 0:
+        why = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise invalid(_SCALE, name, [Cause("spec.replicas", "FieldValueInvalid", why)])
+    return replicas
+
+
+def _expression(clause: Obj) -> str:
+    values = ",".join(sorted(clause.get("values") or ()))
+    match clause["operator"]:
+        case "In":
+            return f"{clause['key']} in ({values})"
+        case "NotIn":
+            return f"{clause['key']} notin ({values})"
+        case "DoesNotExist":
+            return f"!{clause['key']}"
+        case _:
+            return str(clause["key"])

@@ -1,0 +1,235 @@
+"""The verbs of the API over a store: create, update, patch, delete, get, list, watch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from nodrop.client.protocol import Page, Scope
+from nodrop.clock import Clock
+from nodrop.model.errors import ApiError, already_exists, conflict, not_found
+from nodrop.model.kinds import EVENT, NODE, Kind
+from nodrop.model.meta import Obj, ObjectKey, Revision, key_of, parse_time, revision_of
+from nodrop.registry import checks
+from nodrop.registry.admission import Admission
+from nodrop.registry.bootstrap import initial_objects, refreshed_node
+from nodrop.registry.deletion import check_preconditions, is_released, plan_delete
+from nodrop.registry.interface import (
+    Allocation,
+    Deleted,
+    DeleteOptions,
+    PatchType,
+    WriteOptions,
+    Written,
+)
+from nodrop.registry.metadata import (
+    check_identity,
+    count_generation,
+    missing_name,
+    prepare_create,
+    random_name,
+)
+from nodrop.registry.paging import PageRequest, list_page
+from nodrop.registry.subresources import check_subresource, replacement, shown
+from nodrop.registry.watch import Hub, WatchStream
+from nodrop.store.protocol import ABSENT, PreconditionFailed, Store, StoreFailure, Write
+
+_NAME_ATTEMPTS = 8
+#: How long an Event lives after it was last seen, as upstream's default.
+EVENT_TTL = timedelta(hours=1)
+_WRITE = WriteOptions()
+_DELETE = DeleteOptions()
+
+
+class Registry:
+    """API semantics over ``store``; see ``registry.interface.Registry`` for the contract.
+
+    What ``get``, ``list`` and ``watch`` hand out is the stored object itself, shared by all
+    readers: treat it as immutable. What is handed in is copied.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        allocation: Allocation,
+        rng: random.Random,
+        *,
+        capacity: Mapping[str, str] | None = None,
+    ) -> None:
+        """``capacity`` is the node's, e.g. ``{"cpu": "8", "memory": "16Gi"}``."""
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._admission = Admission(store, allocation, rng)
+        self._hub = Hub(store)
+        self._ensure(initial_objects(allocation, capacity or {}, clock.now()))
+
+    # Reading
+
+    def get(self, key: ObjectKey, *, subresource: str | None = None) -> Obj:
+        check_subresource(key, subresource)
+        return shown(self._stored(key), subresource)
+
+    def list(
+        self,
+        kind: Kind,
+        scope: Scope,
+        *,
+        limit: int = 0,
+        continue_token: str = "",
+        at: Revision | None = None,
+    ) -> Page:
+        request = PageRequest(limit=limit, continue_token=continue_token, at=at)
+        return list_page(self._store, kind, scope, request)
+
+    def watch(self, kind: Kind, scope: Scope, *, since: Revision) -> WatchStream:
+        return self._hub.open(kind, scope, since=since)
+
+    def revision(self) -> Revision:
+        return self._store.revision
+
+    # Writing
+
+    def create(
+        self, kind: Kind, namespace: str, obj: Obj, options: WriteOptions = _WRITE
+    ) -> Written:
+        warnings = checks.check_fields(kind, obj, options.field_validation)
+        obj = checks.clone(obj)
+        check_identity(kind, namespace, None, obj)
+        self._name(kind, obj)
+        meta = obj["metadata"]
+        self._admission.check_namespace(kind, namespace, meta["name"])
+        key = ObjectKey(kind, meta.get("namespace", ""), meta["name"])
+        if self._store.get(key):
+            raise already_exists(kind, key.name)
+        now = self._clock.now()
+        prepare_create(obj, now=now, rng=self._rng)
+        obj = checks.completed(obj)
+        checks.check_create(kind, obj)
+        self._admission.admit_create(kind, obj, now)
+        stored = self._write(Write(key, obj, ABSENT), dry_run=options.dry_run)
+        return Written(stored, created=True, warnings=warnings)
+
+    def update(
+        self,
+        key: ObjectKey,
+        obj: Obj,
+        *,
+        subresource: str | None = None,
+        options: WriteOptions = _WRITE,
+    ) -> Written:
+        check_subresource(key, subresource)
+        stored = self._stored(key)
+        warnings: tuple[str, ...] = ()
+        if subresource != "scale":
+            warnings = checks.check_fields(key.kind, obj, options.field_validation)
+        new = replacement(key, stored, checks.clone(obj), subresource)
+        new = checks.completed(new)
+        checks.check_update(key.kind, new, stored, subresource)
+        if subresource in (None, "scale"):
+            self._admission.admit_update(key.kind, new, stored)
+            count_generation(new, stored)
+        written = self._replace(key, new, stored, dry_run=options.dry_run)
+        return Written(shown(written, subresource), warnings=warnings)
+
+    def patch(
+        self,
+        key: ObjectKey,
+        patch: object,
+        patch_type: PatchType,
+        *,
+        subresource: str | None = None,
+        options: WriteOptions = _WRITE,
+    ) -> Written:
+        target = self.get(key, subresource=subresource)
+        patched = checks.patched(key.kind, target, patch, patch_type)
+        return self.update(key, patched, subresource=subresource, options=options)
+
+    def delete(self, key: ObjectKey, options: DeleteOptions = _DELETE) -> Deleted:
+        stored = self._stored(key)
+        self._admission.check_delete(key)
+        check_preconditions(key.kind, stored, options)
+        plan = plan_delete(key.kind, stored, options, self._clock.now())
+        if not plan.remove and plan.obj == stored:
+            return Deleted(stored, gone=False)
+        write = Write(key, plan.obj, revision_of(stored), delete=plan.remove)
+        return Deleted(self._write(write, dry_run=options.dry_run), gone=plan.remove)
+
+    def expire_events(self, now: datetime) -> int:
+        """Delete Events that were last seen over an hour before ``now``; returns how many."""
+        old = [one.obj for one in self._store.list(EVENT) if _last_seen(one.obj) < now - EVENT_TTL]
+        for event in old:
+            meta = event["metadata"]
+            key = ObjectKey(EVENT, meta["namespace"], meta["name"])
+            self._write(Write(key, event, revision_of(event), delete=True))
+        return len(old)
+
+    # Private
+
+    def _stored(self, key: ObjectKey) -> Obj:
+        found = self._store.get(key)
+        if found is None:
+            raise not_found(key.kind, key.name)
+        return found.obj
+
+    def _name(self, kind: Kind, obj: Obj) -> None:
+        """Give an object with only a generateName a free name."""
+        meta = obj["metadata"]
+        if meta.get("name"):
+            return
+        base = meta.get("generateName")
+        if not base:
+            raise missing_name(kind)
+        for _ in range(_NAME_ATTEMPTS):
+            meta["name"] = random_name(base, self._rng)
+            if not self._store.get(ObjectKey(kind, meta.get("namespace", ""), meta["name"])):
+                return
+        raise already_exists(kind, meta["name"])
+
+    def _replace(self, key: ObjectKey, new: Obj, stored: Obj, *, dry_run: bool) -> Obj:
+        """Store ``new`` in place of ``stored``; remove it when nothing holds it any longer."""
+        released = is_released(key.kind, new)
+        if new == stored and not released:
+            return stored
+        write = Write(key, new, revision_of(stored), delete=released)
+        return self._write(write, dry_run=dry_run)
+
+    def _write(self, write: Write, *, dry_run: bool = False) -> Obj:
+        """Commit and tell the watchers. Raises 409 for a stale write, 500 when storing fails."""
+        if dry_run:
+            return write.obj
+        try:
+            change = self._store.commit(write)
+        except PreconditionFailed as error:
+            raise _conflict(error) from error
+        except StoreFailure as error:
+            raise ApiError(500, "InternalError", str(error)) from error
+        self._hub.publish(change)
+        return change.obj
+
+    def _ensure(self, wanted: Iterable[Obj]) -> None:
+        """Store what the engine itself needs where it is missing; refresh its Node."""
+        for obj in wanted:
+            key = key_of(obj)
+            found = self._store.get(key)
+            if found is None:
+                prepare_create(obj, now=self._clock.now(), rng=self._rng)
+                self._write(Write(key, checks.completed(obj), ABSENT))
+            elif key.kind == NODE:
+                self._replace(key, refreshed_node(found.obj, obj), found.obj, dry_run=False)
+
+
+def _conflict(error: PreconditionFailed) -> ApiError:
+    key = error.key
+    if error.expected == ABSENT:
+        return already_exists(key.kind, key.name)
+    return conflict(key.kind, key.name) if error.actual else not_found(key.kind, key.name)
+
+
+def _last_seen(event: Obj) -> datetime:
+    meta = event["metadata"]
+    return parse_time(
+        event.get("lastTimestamp") or event.get("eventTime") or meta["creationTimestamp"]
+    )

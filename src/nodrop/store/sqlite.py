@@ -1,0 +1,270 @@
+"""The object store on SQLite: an append-only log on disk, the current objects in memory.
+
+Why both: the log gives durability, history and one counter; the objects in memory make reading
+free and let every watcher share one copy. The file belongs to one process (exclusive lock), so
+the memory can't go stale.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nodrop.model.kinds import KINDS, Kind
+from nodrop.model.meta import Obj, ObjectKey, Revision
+from nodrop.store.protocol import (
+    ABSENT,
+    Change,
+    ChangeType,
+    Expired,
+    PreconditionFailed,
+    StoreCorrupt,
+    Stored,
+    StoreFailure,
+    Write,
+)
+
+SCHEMA_VERSION = 1
+#: "ndrp" in ASCII: tells our files from other programs' SQLite files.
+APPLICATION_ID = 0x6E647270
+
+#: History kept for watchers that come back. A watcher away for a minute at 150 writes/s finds its
+#: place; at about 4 KB an object the file stays below some 50 MB.
+KEEP_REVISIONS = 10_000
+#: Compaction runs once in so many writes, so that each run touches few rows (a few ms).
+COMPACT_EVERY = 1_000
+
+_RESOURCES = {kind.resource: kind for kind in KINDS}
+
+_INSERT = (
+    "INSERT INTO log (revision, type, resource, namespace, name, previous, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_CURRENT = """
+SELECT revision, resource, namespace, name, body FROM log
+WHERE revision IN (SELECT max(revision) FROM log GROUP BY resource, namespace, name)
+AND type != 'DELETED'
+"""
+_AT = """
+SELECT revision, namespace, name, body FROM log
+WHERE revision IN (
+  SELECT max(revision) FROM log WHERE resource = ? AND revision <= ? GROUP BY namespace, name
+) AND type != 'DELETED' ORDER BY namespace, name
+"""
+_AFTER = """
+SELECT log.revision, log.type, log.resource, log.namespace, log.name, log.body, before.body
+FROM log LEFT JOIN log AS before ON before.revision = log.previous
+WHERE log.revision > ? AND (? = '' OR log.resource = ?) ORDER BY log.revision
+"""
+_DROP_OVERWRITTEN = """
+DELETE FROM log WHERE revision <= ? AND revision NOT IN (
+  SELECT max(revision) FROM log WHERE revision <= ? GROUP BY resource, namespace, name
+)
+"""
+_DROP_DELETED = "DELETE FROM log WHERE revision <= ? AND type = 'DELETED'"
+
+
+class SqliteStore:
+    """A Store in one file, or in memory for ``":memory:"``.
+
+    ``synchronous=NORMAL``: an acknowledged write survives kill -9 of this process; only a crash
+    of the machine itself may take the last writes, never the file's integrity.
+    """
+
+    def __init__(self, path: Path | str, *, keep_revisions: int = KEEP_REVISIONS) -> None:
+        self._path = str(path)
+        self._keep_revisions = keep_revisions
+        self._objects: dict[Kind, dict[ObjectKey, Stored]] = {kind: {} for kind in KINDS}
+        self._sorted: dict[Kind, list[Stored] | None] = dict.fromkeys(KINDS)
+        self._revision = Revision(0)
+        self._compacted = Revision(0)
+        self._db = _connect(self._path)
+        try:
+            self._load()
+        except BaseException:
+            self._db.close()
+            raise
+
+    @property
+    def revision(self) -> Revision:
+        return self._revision
+
+    @property
+    def compacted(self) -> Revision:
+        return self._compacted
+
+    def get(self, key: ObjectKey) -> Stored | None:
+        return self._objects[key.kind].get(key)
+
+    def list(
+        self, kind: Kind, *, namespace: str | None = None, at: Revision | None = None
+    ) -> Sequence[Stored]:
+        found = self._latest(kind) if at is None or at == self._revision else self._at(kind, at)
+        if namespace is None:
+            return found
+        return [one for one in found if one.obj["metadata"].get("namespace", "") == namespace]
+
+    def commit(self, write: Write) -> Change:
+        key = write.key
+        before = self.get(key)
+        actual = before.revision if before else ABSENT
+        if actual != write.expected or (write.delete and before is None):
+            raise PreconditionFailed(key, write.expected, actual)
+        revision = Revision(self._revision + 1)
+        change_type: ChangeType = "DELETED" if write.delete else "MODIFIED" if before else "ADDED"
+        body = msgspec.json.encode(_at_revision(write.obj, revision))
+        self._execute(
+            _INSERT,
+            (revision, change_type, key.kind.resource, key.namespace, key.name, actual, body),
+        )
+        # Decoded again, so that no writer holds a reference into the store.
+        change = Change(change_type, key, _decode(body), before.obj if before else None, revision)
+        self._remember(change)
+        self._compact_now_and_then()
+        return change
+
+    def after(self, since: Revision, kind: Kind | None = None) -> Sequence[Change]:
+        if since >= self._revision:
+            return []
+        self._check_kept(since)
+        resource = kind.resource if kind else ""
+        return [_change(row) for row in self._execute(_AFTER, (since, resource, resource))]
+
+    def compact(self, before: Revision) -> None:
+        before = min(before, self._revision)
+        if before <= self._compacted:
+            return
+        try:
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.execute(_DROP_OVERWRITTEN, (before, before))
+                self._db.execute(_DROP_DELETED, (before,))
+                self._db.execute("UPDATE compacted SET revision = ?", (before,))
+        except sqlite3.Error as error:
+            raise StoreFailure(f"compacting {self._path} failed: {error}") from error
+        self._compacted = before
+
+    def close(self) -> None:
+        self._db.close()
+
+    # Private
+
+    def _load(self) -> None:
+        try:
+            _prepare_schema(self._db, self._path)
+            sequence = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'")
+            self._revision = Revision((sequence.fetchone() or (0,))[0])
+            self._compacted = Revision(
+                self._db.execute("SELECT revision FROM compacted").fetchone()[0]
+            )
+            for revision, resource, namespace, name, body in self._db.execute(_CURRENT):
+                key = ObjectKey(_RESOURCES[resource], namespace, name)
+                self._objects[key.kind][key] = Stored(_decode(body), revision)
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise StoreFailure(
+                    f"state file {self._path} is in use by another engine: stop that one first, "
+                    "or choose another state folder"
+                ) from error
+            raise _corrupt(self._path, str(error)) from error
+        except (sqlite3.Error, msgspec.DecodeError, KeyError, TypeError) as error:
+            raise _corrupt(self._path, str(error)) from error
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreFailure(f"state file {self._path}: {error}") from error
+
+    def _remember(self, change: Change) -> None:
+        objects = self._objects[change.key.kind]
+        if change.type == "DELETED":
+            del objects[change.key]
+        else:
+            objects[change.key] = Stored(change.obj, change.revision)
+        self._sorted[change.key.kind] = None
+        self._revision = change.revision
+
+    def _latest(self, kind: Kind) -> Sequence[Stored]:
+        cached = self._sorted[kind]
+        if cached is None:
+            objects = self._objects[kind]
+            order = sorted(objects, key=lambda key: (key.namespace, key.name))
+            cached = self._sorted[kind] = [objects[key] for key in order]
+        return cached
+
+    def _at(self, kind: Kind, at: Revision) -> Sequence[Stored]:
+        self._check_kept(at)
+        return [
+            Stored(_decode(body), revision)
+            for revision, _, _, body in self._execute(_AT, (kind.resource, at))
+        ]
+
+    def _check_kept(self, asked: Revision) -> None:
+        if asked < self._compacted:
+            raise Expired(self._compacted, asked)
+
+    def _compact_now_and_then(self) -> None:
+        if self._revision - self._compacted >= self._keep_revisions + COMPACT_EVERY:
+            self.compact(Revision(self._revision - self._keep_revisions))
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    except sqlite3.Error as error:
+        raise StoreFailure(f"state file {path} can't be opened: {error}") from error
+
+
+def _prepare_schema(db: sqlite3.Connection, path: str) -> None:
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    found: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise _corrupt(path, found)
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    application: int = db.execute("PRAGMA application_id").fetchone()[0]
+    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if empty:
+        schema = resources.files("nodrop.store").joinpath("schema.sql").read_text()
+        db.executescript(
+            f"BEGIN IMMEDIATE; {schema}; PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    elif application != APPLICATION_ID:
+        raise _corrupt(path, "it is a database of another program")
+    elif version > SCHEMA_VERSION:
+        raise StoreCorrupt(
+            f"state file {path} was written by a newer nodrop (format {version}, this one reads "
+            f"up to {SCHEMA_VERSION}): use that version of nodrop, or another state folder"
+        )
+
+
+def _corrupt(path: str, why: str) -> StoreCorrupt:
+    return StoreCorrupt(
+        f"state file {path} is damaged ({why}): move it away and start again with an empty state: "
+        f"mv {path} {path}.damaged"
+    )
+
+
+def _at_revision(obj: Obj, revision: Revision) -> Obj:
+    return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
+
+
+def _decode(body: bytes) -> Obj:
+    decoded: Obj = msgspec.json.decode(body)
+    return decoded
+
+
+def _change(row: tuple[Any, ...]) -> Change:
+    revision, change_type, resource, namespace, name, body, before = row
+    key = ObjectKey(_RESOURCES[resource], namespace, name)
+    return Change(
+        change_type, key, _decode(body), None if before is None else _decode(before), revision
+    )
