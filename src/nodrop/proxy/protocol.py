@@ -51,12 +51,17 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
-    """All that the data plane needs, as one immutable value; equal tables route alike."""
+    """All that the data plane needs, as one immutable value; equal tables route alike.
+
+    A pool without backends answers 503 at once; if it is in ``waiting`` (no pod is ready, one is
+    on its way) its requests are held for a few seconds first.
+    """
 
     pools: Mapping[ServicePort, frozenset[Backend]] = field(default_factory=dict)
     routes: Mapping[Route, ServicePort] = field(default_factory=dict)
     default: ServicePort | None = None
     listeners: Mapping[Listener, ServicePort] = field(default_factory=dict)
+    waiting: frozenset[ServicePort] = frozenset()
 
     def pods(self) -> frozenset[str]:
         """Uids of all pods that are a backend of some pool."""
@@ -77,7 +82,11 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """Counters of one backend since it was added, and what it has in hand now."""
+    """Counters of one backend since it was added, and what it has in hand now.
+
+    ``errors`` counts connections that failed and answers that never came or made no sense;
+    most of them were retried elsewhere.
+    """
 
     in_flight: int
     requests: int
@@ -86,8 +95,11 @@ class PoolStats:
 
 @dataclass(frozen=True, slots=True)
 class ProxyStats:
+    """``backends`` has those of the last table; ``ended`` sums up what left a pool before."""
+
     state: Literal["up", "down"]
     backends: Mapping[tuple[ServicePort, Backend], PoolStats] = field(default_factory=dict)
+    ended: Mapping[ServicePort, PoolStats] = field(default_factory=dict)
 
 
 class Proxy(Protocol):
@@ -102,3 +114,10 @@ class Proxy(Protocol):
         ...
 
     async def stats(self) -> ProxyStats: ...
+
+    async def verify(self) -> bool:
+        """Cheap look whether the data plane still is the one that acknowledged the last table.
+
+        False: it was started anew or can't be reached; ``apply`` the table again.
+        """
+        ...

@@ -1,1 +1,1 @@
-"""HAProxy as a Proxy: configuration (pure), its admin socket, the driver."""
+"""The HAProxy driver: configuration texts (pure), the admin socket, the two processes."""

@@ -1,0 +1,128 @@
+"""HAProxy's runtime API over its admin socket: one persistent connection, pipelined."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from nodrop.proxy.protocol import ProxyFailure
+
+_PROMPT = b"\n> "
+#: In prompt mode a ``+ `` is printed for every line of a payload.
+_PAYLOAD_ECHO = re.compile(r"^(?:\+ )+")
+#: A command with its payload must fit HAProxy's buffer of 16384 bytes.
+PAYLOAD_BYTES = 12_000
+_LONGEST_ANSWER_BYTES = 64 * 1024 * 1024
+_DONE = ("New server registered", "Server deleted", "New version created")
+
+
+class Disconnected(ProxyFailure):
+    """The connection broke: the process ended, or was replaced by a new one."""
+
+
+def chunk_lines(lines: Iterable[str], limit_bytes: int = PAYLOAD_BYTES) -> list[list[str]]:
+    """Split lines into groups of at most ``limit_bytes`` each, newlines included."""
+    chunks: list[list[str]] = []
+    room = 0
+    for line in lines:
+        size = len(line.encode()) + 1
+        if size > room:
+            chunks.append([])
+            room = limit_bytes
+        chunks[-1].append(line)
+        room -= size
+    return chunks
+
+
+class AdminSocket:
+    """One connection to one HAProxy process. Once broken it stays so: open another."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._turn = asyncio.Lock()
+        self.broken = False
+
+    @staticmethod
+    async def open(path: Path) -> AdminSocket:
+        """Connect and switch to prompt mode. Raises Disconnected when nobody listens."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(
+                str(path), limit=_LONGEST_ANSWER_BYTES
+            )
+        except OSError as error:
+            raise Disconnected(f"can't reach HAProxy at {path}: {error}") from error
+        opened = AdminSocket(reader, writer)
+        await opened.ask("prompt")
+        return opened
+
+    async def close(self) -> None:
+        self._break()
+        try:
+            await self._writer.wait_closed()
+        except OSError:
+            pass  # the other side was quicker
+
+    async def ask(self, command: str) -> str:
+        """The answer to a query. Raises ProxyFailure when HAProxy doesn't know the command."""
+        (answer,) = await self._exchange([command])
+        if answer.startswith(("Unknown command", "Permission denied")):
+            raise ProxyFailure(f"HAProxy refused `{command}`: {answer.splitlines()[0]}")
+        return answer
+
+    async def execute(self, commands: Sequence[str]) -> list[str]:
+        """Carry out changes, all sent at once; returns when every one was answered.
+
+        Raises ProxyFailure with the first command that failed and HAProxy's answer; the others
+        were carried out all the same.
+        """
+        answers = await self._exchange(commands)
+        for command, answer in zip(commands, answers, strict=True):
+            if answer and not answer.startswith(_DONE):
+                raise ProxyFailure(f"HAProxy refused `{command.splitlines()[0]}`: {answer}")
+        return answers
+
+    async def attempt(self, commands: Sequence[str]) -> list[bool]:
+        """Like ``execute``, but tells for each command whether it was carried out."""
+        answers = await self._exchange(commands)
+        return [not answer or answer.startswith(_DONE) for answer in answers]
+
+    async def replace_map(self, name: str, entries: Mapping[str, str]) -> None:
+        """Swap a whole map at once: lookups see either the old or the new one."""
+        (created,) = await self.execute([f"prepare map {name}"])
+        version = created.rpartition(":")[2].strip()
+        lines = [f"{key} {value}" for key, value in sorted(entries.items())]
+        loads = [
+            f"add map @{version} {name} <<\n" + "\n".join(chunk) + "\n"
+            for chunk in chunk_lines(lines)
+        ]
+        await self.execute([*loads, f"commit map @{version} {name}"])
+
+    async def _exchange(self, commands: Sequence[str]) -> list[str]:
+        if not commands:
+            return []
+        async with self._turn:
+            if self.broken:
+                raise Disconnected(f"the connection to HAProxy broke before `{commands[0]}`")
+            try:
+                self._writer.write("".join(command + "\n" for command in commands).encode())
+                await self._writer.drain()
+                return [await self._answer() for _ in commands]
+            except (OSError, asyncio.IncompleteReadError) as error:
+                self._break()
+                first = commands[0].splitlines()[0]
+                raise Disconnected(f"HAProxy went away during `{first}`") from error
+            except BaseException:
+                self._break()  # cancelled half-way: answers would be taken for others' ones
+                raise
+
+    async def _answer(self) -> str:
+        raw = await self._reader.readuntil(_PROMPT)
+        text = raw[: -len(_PROMPT)].decode(errors="replace")
+        return _PAYLOAD_ECHO.sub("", text).strip()
+
+    def _break(self) -> None:
+        self.broken = True
+        self._writer.close()

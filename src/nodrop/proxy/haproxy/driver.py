@@ -1,0 +1,337 @@
+"""The Proxy protocol on HAProxy: one process for HTTP, one that accepts for Services.
+
+``main`` chooses the pod of every request by maps and servers that change at run time. ``edge``
+accepts on the addresses of Services and passes connections on to main; a new listener means a
+new edge process beside the old one. The keeper holds all sockets and is parent of both, so they
+outlive the control plane and come back after a crash with the table of their configuration file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
+from nodrop.proxy.haproxy.edge import Edge
+from nodrop.proxy.haproxy.plan import (
+    Served,
+    diff_servers,
+    parse_map,
+    parse_servers,
+    parse_stats,
+    plan_slots,
+    pools_of,
+)
+from nodrop.proxy.haproxy.processes import (
+    Process,
+    Processes,
+    connection_limit,
+    fd_numbers,
+    write_atomically,
+)
+from nodrop.proxy.haproxy.render import (
+    MAPS,
+    MainShape,
+    pod_of_server,
+    render_main,
+    render_map,
+    render_maps,
+    server_name,
+    slot_name,
+)
+from nodrop.proxy.protocol import Applied, PoolStats, ProxyFailure, ProxyStats, RoutingTable
+from nodrop.proxy.protocol import ServicePort as Pool
+
+_MAIN = "proxy-main"
+_SLOTS_FILE = "slots.json"
+_TRIES = 5
+_SHORTEST_POLL_S, _LONGEST_POLL_S = 0.002, 0.05
+
+
+class HAProxy:
+    """Drives the two processes. ``ingress_sockets`` names sockets that the keeper holds."""
+
+    def __init__(
+        self,
+        *,
+        keeper: Keeper,
+        folder: Path,
+        sockets: Path,
+        binary: Path,
+        ingress_sockets: Sequence[str],
+        slots: int = 256,
+    ) -> None:
+        self._keeper = keeper
+        self._processes = Processes(keeper, folder, sockets, binary)
+        self._edge = Edge(self._processes, services_socket=str(sockets / "services.sock"))
+        self._ingress_sockets = tuple(ingress_sockets)
+        self._total = slots
+        self._main: Process | None = None
+        self._old_mains: tuple[str, ...] = ()
+        self._admin: AdminSocket | None = None
+        self._served = Served()
+        self._slots: dict[Pool, int] = {}
+        self._table = RoutingTable()
+        self._ended: dict[Pool, PoolStats] = {}
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Find the running processes, or start them with an empty table."""
+        self._processes.folder.mkdir(parents=True, exist_ok=True)
+        self._processes.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with self._turn:
+            running = await self._processes.running(_MAIN)
+            if running:
+                self._main = running[-1]
+                self._old_mains = tuple(process.id for process in running[:-1])
+                self._total = int(self._main.shape.partition(" ")[0])
+                self._slots = _read_slots(self._processes.folder / _SLOTS_FILE)
+                await self._session()
+            else:
+                await self._start_main()
+            await self._edge.find()
+
+    async def close(self) -> None:
+        """Let go of the processes; both go on serving."""
+        if self._admin is not None:
+            await self._admin.close()
+            self._admin = None
+
+    async def stop(self) -> None:
+        """End both processes once their connections are over (takes nothing new at once)."""
+        async with self._turn:
+            await self._edge.serve(())
+            for process in await self._processes.running(_MAIN):
+                await self._processes.finish(process)
+            await self.close()
+
+    async def apply(self, table: RoutingTable) -> Applied:
+        """Serve ``table``; returns when HAProxy has answered every command."""
+        async with self._turn:
+            for _ in range(_TRIES - 1):
+                with suppress(Disconnected):  # a restart: read back, then what differs again
+                    return await self._apply(table)
+            return await self._apply(table)
+
+    async def drain(self, pod: str, timeout_s: float) -> int:
+        """Wait until nothing of ``pod`` is in flight, as seen twice; returns what is left."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        pause_s, zeros = _SHORTEST_POLL_S, 0
+        while True:
+            left = await self._in_flight(pod)
+            zeros = zeros + 1 if left == 0 else 0
+            if zeros == 2 or loop.time() >= deadline:
+                return left
+            if left:
+                pause_s = min(pause_s * 1.5, _LONGEST_POLL_S)
+            await asyncio.sleep(min(pause_s, max(0.0, deadline - loop.time())))
+
+    async def stats(self) -> ProxyStats:
+        """Counters of every backend of the table."""
+        try:
+            async with self._turn:
+                admin = await self._session()
+                rows = parse_stats(await admin.ask("show stat -1 4 -1"))
+        except ProxyFailure:
+            return ProxyStats("down", {}, dict(self._ended))
+        nothing = PoolStats(0, 0, 0)
+        backends = {
+            (pool, backend): rows.get((self._slots[pool], server_name(backend)), nothing)
+            for pool, members in self._table.pools.items()
+            for backend in members
+        }
+        return ProxyStats("up", backends, dict(self._ended))
+
+    async def verify(self) -> bool:
+        """Whether both processes still are those that were spoken to; cleans up on the way."""
+        async with self._turn:
+            if self._admin is None or self._admin.broken:
+                return False
+            try:
+                await self._admin.ask("show version")
+                await self._sweep(self._admin)
+            except Disconnected:
+                return False
+            await self._look_at_old_mains()
+            return await self._edge.alive()
+
+    # Private: everything below holds the turn, but for _in_flight.
+
+    async def _apply(self, table: RoutingTable) -> Applied:
+        admin = await self._session()
+        reloads = 0
+        slots = await self._assign(admin, table)
+        if slots is None:
+            admin = await self._grow(table)
+            slots = self._slots
+            reloads += 1
+        self._write_files(table, slots)
+        refused = await self._edge.hold(table.listeners)
+        try:
+            await self._change(admin, table, slots)
+        except BaseException:
+            await self.close()  # what is served now is unknown: read it back next time
+            raise
+        reloads += await self._edge.serve(
+            [listener for listener in table.listeners if listener not in refused]
+        )
+        return Applied(reloads, refused)
+
+    async def _change(
+        self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
+    ) -> None:
+        change = diff_servers(self._served, table, slots)
+        await admin.execute(change.before)
+        for name, entries in render_maps(table, slots).items():
+            if self._served.maps.get(name) != entries:
+                await admin.replace_map(name, entries)
+                self._served.maps[name] = entries
+        await admin.execute(change.after)
+        self._served.servers = change.servers
+        self._slots, self._table = slots, table
+
+    async def _assign(self, admin: AdminSocket, table: RoutingTable) -> dict[Pool, int] | None:
+        pools = pools_of(table)
+        slots = plan_slots(pools, self._slots, total=self._total, occupied=self._served.occupied())
+        if slots is None:
+            await self._sweep(admin)
+            slots = plan_slots(
+                pools, self._slots, total=self._total, occupied=self._served.occupied()
+            )
+        return slots
+
+    async def _session(self) -> AdminSocket:
+        """The connection to main; a new one starts with reading back what main serves."""
+        if self._admin is not None and not self._admin.broken:
+            return self._admin
+        if self._main is None:
+            raise ProxyFailure("the proxy was not started")
+        if not await self._runs(self._main):
+            await self._start_main()
+        admin = self._admin
+        if admin is None or admin.broken:
+            admin = await self._processes.connect(self._main)
+            await self._read_back(admin)
+            self._admin = admin
+        return admin
+
+    async def _runs(self, process: Process) -> bool:
+        return process in await self._processes.running(process.role)
+
+    async def _read_back(self, admin: AdminSocket) -> None:
+        servers = parse_servers(await admin.ask("show servers state"))
+        maps = {name: parse_map(await admin.ask(f"show map {name}")) for name in MAPS}
+        self._served = Served(servers, maps)
+
+    async def _start_main(self) -> None:
+        shape = f"{self._total} {','.join(self._ingress_sockets)}"
+        process = await self._processes.next(_MAIN, shape)
+        self._write_maps(self._table, self._slots)
+        config = self._main_config(process, self._table, self._slots)
+        admin = await self._processes.start(process, config, self._ingress_sockets)
+        await self._read_back(admin)
+        self._main, self._admin = process, admin
+
+    async def _grow(self, table: RoutingTable) -> AdminSocket:
+        """More slots need a new process; the old one ends with its connections."""
+        old = self._main
+        pools = pools_of(table)
+        while self._total < 2 * len(pools) + len(self._slots):
+            self._total *= 2
+        slots = plan_slots(pools, self._slots, total=self._total, occupied=())
+        assert slots is not None
+        await self.close()
+        self._slots, self._table = slots, table
+        self._write_files(table, slots)
+        await self._start_main()
+        assert self._admin is not None
+        if old is not None:
+            self._old_mains = (*self._old_mains, old.id)
+            await self._processes.finish(old)
+        return self._admin
+
+    def _main_config(self, process: Process, table: RoutingTable, slots: dict[Pool, int]) -> str:
+        shape = MainShape(
+            admin_socket=str(self._processes.admin_path(process)),
+            services_socket=str(self._processes.sockets / "services.sock"),
+            web_fds=tuple(fd_numbers(self._ingress_sockets).values()),
+            slots=self._total,
+            max_connections=connection_limit(len(self._ingress_sockets)),
+        )
+        return render_main(shape, table, slots)
+
+    def _write_files(self, table: RoutingTable, slots: dict[Pool, int]) -> None:
+        """What a restart after a crash starts from: written before anything is acknowledged."""
+        folder = self._processes.folder
+        named = [[*pool, slot] for pool, slot in sorted(slots.items())]
+        write_atomically(folder / _SLOTS_FILE, json.dumps(named))
+        self._write_maps(table, slots)
+        if self._main is not None:
+            config = self._main_config(self._main, table, slots)
+            write_atomically(folder / self._main.config, config)
+
+    def _write_maps(self, table: RoutingTable, slots: dict[Pool, int]) -> None:
+        for name, entries in render_maps(table, slots).items():
+            write_atomically(self._processes.folder / name, render_map(entries))
+
+    async def _in_flight(self, pod: str) -> int:
+        try:
+            admin = self._admin
+            if admin is None or admin.broken:
+                async with self._turn:
+                    admin = await self._session()
+            slots = sorted(self._served.slots_of(pod))
+            answers = [await admin.ask(f"show stat {slot_name(slot)} 4 -1") for slot in slots]
+        except Disconnected:
+            return 1  # unknown: ask the process that follows
+        here = sum(
+            stats.in_flight
+            for answer in answers
+            for (_, server), stats in parse_stats(answer).items()
+            if pod_of_server(server) == pod
+        )
+        # A process that finishes can't be told about pods any more: wait for its end.
+        await self._look_at_old_mains()
+        return here + len(self._old_mains)
+
+    async def _look_at_old_mains(self) -> None:
+        if self._old_mains:
+            try:
+                running = {process.id for process in await self._processes.running(_MAIN)}
+            except KeeperFailure as error:
+                raise ProxyFailure(f"can't list the proxy's processes: {error}") from error
+            self._old_mains = tuple(id for id in self._old_mains if id in running)
+
+    async def _sweep(self, admin: AdminSocket) -> None:
+        """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""
+        doomed = self._served.withdrawn()
+        if not doomed:
+            return
+        stats = parse_stats(await admin.ask("show stat -1 4 -1"))
+        gone = await admin.attempt([f"del server {slot_name(s)}/{name}" for s, name in doomed])
+        pool_of = {slot: pool for pool, slot in self._slots.items()}
+        for (slot, name), deleted in zip(doomed, gone, strict=True):
+            if deleted:
+                del self._served.servers[slot][name]
+                if (pool := pool_of.get(slot)) and (last := stats.get((slot, name))):
+                    self._ended[pool] = _sum(self._ended.get(pool), last)
+
+
+def _sum(known: PoolStats | None, more: PoolStats) -> PoolStats:
+    if known is None:
+        return PoolStats(0, more.requests, more.errors)
+    return PoolStats(0, known.requests + more.requests, known.errors + more.errors)
+
+
+def _read_slots(path: Path) -> dict[Pool, int]:
+    """The slots as last written; without a readable file every pool gets a slot anew."""
+    try:
+        named = json.loads(path.read_text())
+        return {Pool(namespace, name, port): slot for namespace, name, port, slot in named}
+    except (OSError, ValueError, TypeError):
+        return {}

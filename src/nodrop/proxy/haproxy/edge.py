@@ -1,0 +1,111 @@
+"""The process that accepts for Services: its held sockets and its replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from nodrop.keeper.protocol import KeeperFailure
+from nodrop.proxy.haproxy.processes import Process, Processes, connection_limit, fd_numbers
+from nodrop.proxy.haproxy.render import render_edge
+from nodrop.proxy.protocol import Listener, ProxyFailure
+
+_EDGE = "proxy-edge"
+_PREFIX = "svc/"
+
+_WHY = {
+    "EADDRINUSE": "the port is in use by another program",
+    "EACCES": "ports below 1024 are not allowed for this user",
+    "EADDRNOTAVAIL": "this machine has no such address",
+}
+
+
+def socket_name(listener: Listener) -> str:
+    """The name under which the keeper holds a listener: ``svc/127.9.0.1:80``."""
+    return f"{_PREFIX}{listener.host}:{listener.port}"
+
+
+class Edge:
+    """Keeps one process listening for all Services; older ones end with their connections."""
+
+    def __init__(self, processes: Processes, *, services_socket: str) -> None:
+        self._processes = processes
+        self._services_socket = services_socket
+        self._current: Process | None = None
+        self._held: dict[str, Listener] = {}
+
+    async def find(self) -> None:
+        """Adopt the running process and the held sockets."""
+        running = await self._processes.running(_EDGE)
+        self._current = running[-1] if running else None
+        for process in running[:-1]:
+            await self._processes.finish(process)
+        held = await self._processes.keeper.listening()
+        self._held = {
+            name: Listener(host, port)
+            for name, (host, port) in held.items()
+            if name.startswith(_PREFIX)
+        }
+
+    async def alive(self) -> bool:
+        """Whether the process still runs that should."""
+        running = await self._processes.running(_EDGE)
+        return self._current is None or self._current in running
+
+    async def hold(self, listeners: Iterable[Listener]) -> dict[Listener, str]:
+        """Have all listeners held; returns those that can't be, and why."""
+        refused = {}
+        for listener in sorted(listeners):
+            name = socket_name(listener)
+            if name in self._held:
+                continue
+            try:
+                await self._processes.keeper.listen(name, listener.host, listener.port)
+            except KeeperFailure as error:
+                why = _WHY.get(error.code, str(error))
+                refused[listener] = f"can't listen on {listener.host}:{listener.port}: {why}"
+            else:
+                self._held[name] = listener
+        return refused
+
+    async def serve(self, listeners: Collection[Listener]) -> int:
+        """Listen on exactly these (all held); returns how many processes were started (0, 1)."""
+        names = sorted(socket_name(listener) for listener in listeners)
+        started = 0
+        if not await self.alive():
+            self._current = None
+        if names != self._names():
+            started = await self._replace(names)
+        for name in self._held.keys() - set(names):
+            await self._unlisten(name)
+        return started
+
+    def _names(self) -> list[str]:
+        return self._current.shape.split(",") if self._current else []
+
+    async def _replace(self, names: list[str]) -> int:
+        old, self._current = self._current, None
+        if names:
+            process = await self._processes.next(_EDGE, ",".join(names))
+            config = render_edge(
+                admin_socket=str(self._processes.admin_path(process)),
+                services_socket=self._services_socket,
+                fds=tuple(fd_numbers(names).values()),
+                max_connections=connection_limit(len(names)),
+            )
+            try:
+                admin = await self._processes.start(process, config, names)
+            except ProxyFailure:
+                self._current = old
+                raise
+            await admin.close()
+            self._current = process
+        if old is not None:
+            await self._processes.finish(old)
+        return 1 if names else 0
+
+    async def _unlisten(self, name: str) -> None:
+        try:
+            await self._processes.keeper.unlisten(name)
+        except KeeperFailure as error:
+            raise ProxyFailure(f"can't let go of {name}: {error}") from error
+        del self._held[name]

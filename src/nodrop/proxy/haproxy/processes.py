@@ -1,0 +1,181 @@
+"""The HAProxy processes under the keeper: started, found again, replaced, told to finish."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nodrop.keeper.protocol import Keeper, KeeperFailure, ProcessRecord, ProcessSpec
+from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
+from nodrop.proxy.protocol import ProxyFailure
+
+ROLE, GENERATION, SHAPE = "nodrop.dev/proxy", "generation", "shape"
+_FIRST_FD = 10
+_START_S = 10.0
+_POLL_S = 0.005
+_LOG_TAIL_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running HAProxy. ``shape`` is what only a new process can change, as text."""
+
+    id: str
+    role: str
+    generation: int
+    shape: str
+
+    @property
+    def config(self) -> str:
+        return f"{self.role}-{self.generation}.cfg"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file whole: who starts from it sees the old or the new text."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    os.replace(new, path)
+
+
+def connection_limit(listeners: int) -> int:
+    """How many client connections fit the limit of open files: each needs two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = 100_000 if hard == resource.RLIM_INFINITY else hard
+    return max(100, min(10_000, (files - 300 - listeners) // 2 - 100))
+
+
+@dataclass(slots=True)
+class Processes:
+    """Starts and finds HAProxy processes; ``folder`` holds their files and logs."""
+
+    keeper: Keeper
+    folder: Path
+    sockets: Path
+    binary: Path
+
+    def admin_path(self, process: Process) -> Path:
+        return self.sockets / f"{process.role}-{process.generation}.sock"
+
+    async def running(self, role: str) -> list[Process]:
+        """The processes of a role that run, oldest first; records of ended ones are removed."""
+        found = []
+        for record in await self.keeper.list():
+            if record.labels.get(ROLE) != role:
+                continue
+            process = _process(record)
+            if record.exit_code is None:
+                found.append(process)
+            else:
+                await self._forget(process)
+        return sorted(found, key=lambda process: process.generation)
+
+    async def next(self, role: str, shape: str) -> Process:
+        """Name the process that follows all those known."""
+        known = [
+            int(record.labels[GENERATION])
+            for record in await self.keeper.list()
+            if record.labels.get(ROLE) == role
+        ]
+        generation = max(known, default=0) + 1
+        return Process(f"{role}-{generation}", role, generation, shape)
+
+    async def start(self, process: Process, config: str, listening: Sequence[str]) -> AdminSocket:
+        """Start ``process`` on held sockets; returns once it serves.
+
+        Raises ProxyFailure with the last lines of its log when it doesn't come up.
+        """
+        write_atomically(self.folder / process.config, config)
+        log = self.folder / f"{process.role}.log"
+        spec = ProcessSpec(
+            id=process.id,
+            argv=(str(self.binary), "-db", "-f", process.config),
+            env={"PATH": os.defpath},
+            cwd=str(self.folder),
+            log=str(log),
+            fds=fd_numbers(listening),
+            restart=True,
+            labels={
+                ROLE: process.role,
+                GENERATION: str(process.generation),
+                SHAPE: process.shape,
+            },
+        )
+        try:
+            await self.keeper.start(spec)
+        except KeeperFailure as error:
+            raise ProxyFailure(f"can't start {self.binary}: {error}") from error
+        try:
+            return await self.connect(process, restarts=1)
+        except ProxyFailure as error:
+            await self._kill(process)
+            raise ProxyFailure(f"{self.binary} does not start: {_tail(log)}") from error
+
+    async def connect(self, process: Process, *, restarts: int | None = None) -> AdminSocket:
+        """Open the admin socket, waiting for a process that is starting.
+
+        Raises ProxyFailure when it is gone, or was restarted more often than ``restarts``.
+        """
+        deadline = asyncio.get_running_loop().time() + _START_S
+        while True:
+            try:
+                return await AdminSocket.open(self.admin_path(process))
+            except Disconnected:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+                await self._check_alive(process, restarts)
+            await asyncio.sleep(_POLL_S)
+
+    async def finish(self, process: Process) -> None:
+        """Tell it to take nothing new and to end with its last connection."""
+        try:
+            await self.keeper.retire(process.id)
+            await self.keeper.signal(process.id, signal.SIGUSR1)
+        except KeeperFailure as error:
+            if error.code != "ESRCH":  # it has ended already
+                raise ProxyFailure(f"can't end {process.id}: {error}") from error
+
+    async def _kill(self, process: Process) -> None:
+        try:
+            await self.keeper.retire(process.id)
+            await self.keeper.signal(process.id, signal.SIGKILL)
+            await self.keeper.wait(process.id)
+        except KeeperFailure:
+            pass  # it never ran, or has ended: that is what was wanted
+        await self._forget(process)
+
+    async def _check_alive(self, process: Process, restarts: int | None) -> None:
+        for record in await self.keeper.list():
+            if record.id == process.id and (restarts is None or record.restarts <= restarts):
+                return
+        raise ProxyFailure(f"{process.id} ends again and again")
+
+    async def _forget(self, process: Process) -> None:
+        try:
+            await self.keeper.remove(process.id)
+        except KeeperFailure:
+            return  # not ended yet, or not there
+        (self.folder / process.config).unlink(missing_ok=True)
+        self.admin_path(process).unlink(missing_ok=True)
+
+
+def fd_numbers(listening: Sequence[str]) -> Mapping[str, int]:
+    """Which inherited descriptor holds which socket."""
+    return {name: _FIRST_FD + index for index, name in enumerate(listening)}
+
+
+def _process(record: ProcessRecord) -> Process:
+    labels = record.labels
+    return Process(record.id, labels[ROLE], int(labels[GENERATION]), labels.get(SHAPE, ""))
+
+
+def _tail(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    return " / ".join(lines[-_LOG_TAIL_LINES:]) or f"nothing was written to {log}"

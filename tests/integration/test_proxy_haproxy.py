@@ -1,0 +1,349 @@
+"""The HAProxy driver with the real HAProxy: nothing is lost by swaps, crashes and restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.unit.proxy.support import Client, InProcessKeeper, Load, Pod
+
+from nodrop.proxy.haproxy.binary import find_binary
+from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
+
+WEB = ServicePort("default", "web", 80)
+ANY = Route("", "/", False)
+
+
+class World:
+    """A keeper with one Ingress socket, and drivers over it."""
+
+    def __init__(self, keeper: InProcessKeeper, folder: Path, sockets: Path, port: int) -> None:
+        self.keeper, self.folder, self.sockets, self.port = keeper, folder, sockets, port
+
+    async def driver(self, slots: int = 16) -> HAProxy:
+        proxy = HAProxy(
+            keeper=self.keeper, folder=self.folder, sockets=self.sockets, binary=find_binary(),
+            ingress_sockets=["ingress/test"], slots=slots,
+        )  # fmt: skip
+        await proxy.start()
+        return proxy
+
+    async def pid(self, role: str) -> int:
+        records = [r for r in await self.keeper.list() if r.labels["nodrop.dev/proxy"] == role]
+        return max(records, key=lambda record: record.started_at).pid
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    keeper = InProcessKeeper()
+    port = await keeper.listen("ingress/test", "127.0.0.1", 0)
+    with tempfile.TemporaryDirectory(prefix="nd") as sockets:
+        yield World(keeper, tmp_path / "proxy", Path(sockets), port)
+        await Pod.end_all()
+        await keeper.shutdown()
+
+
+def backend(pod: Pod) -> Backend:
+    return Backend(pod=f"uid-{pod.name}", name=pod.name, address=pod.address, port=pod.port)
+
+
+def table(*pods: Pod, listener: Listener | None = None, waiting: bool = False) -> RoutingTable:
+    return RoutingTable(
+        pools={WEB: frozenset(backend(pod) for pod in pods)},
+        routes={ANY: WEB},
+        listeners={listener: WEB} if listener else {},
+        waiting=frozenset({WEB} if waiting else ()),
+    )
+
+
+async def swap(proxy: HAProxy, old: list[Pod], new: list[Pod], listener: Listener | None) -> None:
+    """All pods replaced in the acknowledged order; each old one dies at once."""
+    for pod in new:
+        await pod.start()
+    await proxy.apply(table(*old, *new, listener=listener))
+    await proxy.apply(table(*new, listener=listener))
+    for pod in old:
+        assert await proxy.drain(f"uid-{pod.name}", 5) == 0
+        await pod.die()
+
+
+async def free_port(keeper: InProcessKeeper) -> int:
+    port = await keeper.listen("probe", "127.0.0.1", 0)
+    await keeper.unlisten("probe")
+    return port
+
+
+async def test_fifty_swaps_of_all_pods_lose_nothing(world: World) -> None:
+    """S2 S13 S14: pods that die at once when they are told lose no request, GET or POST."""
+    proxy = await world.driver()
+    pods = [await Pod(f"v0-{n}", delay_s=0.005).start() for n in range(2)]
+    await proxy.apply(table(*pods))
+    async with Load("127.0.0.1", world.port) as load:
+        for version in range(1, 51):
+            new = [Pod(f"v{version}-{n}", delay_s=0.005) for n in range(2)]
+            await swap(proxy, pods, new, None)
+            await load.reached(10)
+            pods = new
+    assert load.lost == []
+    assert len(load.answered) > 80
+    await proxy.close()
+
+
+async def test_stopping_pods_first_loses_requests(world: World) -> None:
+    """The counter-check: the same load does notice when the order is wrong."""
+    proxy = await world.driver()
+    pods = [await Pod(f"v0-{n}", delay_s=0.005).start() for n in range(2)]
+    await proxy.apply(table(*pods))
+    async with Load("127.0.0.1", world.port) as load:
+        for version in range(1, 21):
+            new = [await Pod(f"v{version}-{n}", delay_s=0.005).start() for n in range(2)]
+            await load.reached(10)
+            for pod in pods:
+                await pod.die()
+            await load.reached(10)
+            await proxy.apply(table(*new))
+            pods = new
+    assert load.lost != []
+    await proxy.close()
+
+
+async def test_a_killed_main_comes_back_with_its_routes(world: World) -> None:
+    proxy = await world.driver()
+    pod = await Pod("v1").start()
+    listener = Listener("127.0.0.1", await free_port(world.keeper))
+    await proxy.apply(table(pod, listener=listener))
+    os.kill(await world.pid("proxy-main"), signal.SIGKILL)
+    client = Client("127.0.0.1", world.port)
+    assert await client.request("/") == (200, "v1")
+    await client.close()
+    through = Client(*listener)
+    assert await through.request("/") == (200, "v1")
+    await through.close()
+    await proxy.verify()
+    new = Pod("v2")
+    await swap(proxy, [pod], [new], listener)
+    assert await client.request("/") == (200, "v2")
+    await client.close()
+    await proxy.close()
+
+
+async def test_a_restarted_control_plane_adopts_what_serves(world: World) -> None:
+    first = await world.driver()
+    old = [await Pod("v1-0", delay_s=0.005).start()]
+    listener = Listener("127.0.0.1", await free_port(world.keeper))
+    await first.apply(table(*old, listener=listener))
+    pids = await world.pid("proxy-main"), await world.pid("proxy-edge")
+    async with (
+        Load("127.0.0.1", world.port) as load,
+        Load(listener.host, listener.port) as service_load,
+    ):
+        for version in range(2, 8):
+            await first.close()
+            proxy = await world.driver()
+            applied = await proxy.apply(table(*old, listener=listener))
+            assert applied.reloads == 0
+            new = [Pod(f"v{version}-0", delay_s=0.005)]
+            await swap(proxy, old, new, listener)
+            await load.reached(20)
+            await service_load.reached(20)
+            old, first = new, proxy
+    assert load.lost == []
+    assert service_load.lost == []
+    assert pids == (await world.pid("proxy-main"), await world.pid("proxy-edge"))
+    await first.close()
+
+
+async def test_new_service_listeners_under_load_lose_nothing(world: World) -> None:
+    proxy = await world.driver()
+    pod = await Pod("v1").start()
+    first = Listener("127.0.0.1", await free_port(world.keeper))
+    listeners = {first: WEB}
+    routing = table(pod)
+    await proxy.apply(RoutingTable(routing.pools, routing.routes, None, listeners))
+    async with Load(first.host, first.port) as load:
+        for _ in range(8):
+            listeners = {**listeners, Listener("127.0.0.1", await free_port(world.keeper)): WEB}
+            applied = await proxy.apply(
+                RoutingTable(routing.pools, routing.routes, None, listeners)
+            )
+            assert applied.reloads == 1
+            await load.reached(30)
+            for listener in listeners:
+                client = Client(*listener)
+                assert await client.request("/") == (200, "v1")
+                await client.close()
+    assert load.lost == []
+    await proxy.close()
+
+
+async def test_more_services_than_slots_grow_without_loss(world: World) -> None:
+    proxy = await world.driver(slots=2)
+    pods = [await Pod("v1", delay_s=0.005).start()]
+    await proxy.apply(table(*pods))
+    extra = {
+        Route(f"h{n}.example", "/", False): ServicePort("default", f"s{n}", 80) for n in range(5)
+    }
+    async with Load("127.0.0.1", world.port) as load:
+        await load.reached(20)
+        own = frozenset(backend(pod) for pod in pods)
+        grown = RoutingTable(
+            pools={WEB: own, **dict.fromkeys(extra.values(), own)},
+            routes={ANY: WEB, **extra},
+        )
+        assert (await proxy.apply(grown)).reloads == 1
+        await load.reached(50)
+        client = Client("127.0.0.1", world.port, "h4.example")
+        assert await client.request("/") == (200, "v1")
+        await client.close()
+        new = [Pod("v2", delay_s=0.005)]
+        await swap(proxy, pods, new, None)
+        await load.reached(50)
+    assert load.lost == []
+    await proxy.close()
+
+
+async def test_a_pod_that_dies_abruptly_loses_no_get(world: World) -> None:
+    proxy = await world.driver()
+    pods = [await Pod(f"v{n}", delay_s=0.005).start() for n in range(3)]
+    await proxy.apply(table(*pods))
+    async with Load("127.0.0.1", world.port, only_get=True) as load:
+        await load.reached(50)
+        await pods[0].die()
+        await load.reached(50)
+        await proxy.apply(table(*pods[1:]))
+        await load.reached(50)
+    assert load.lost == []
+    await proxy.close()
+
+
+async def test_a_post_is_never_sent_twice(world: World) -> None:
+    proxy = await world.driver()
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        seen.append(1)
+        writer.close()
+
+    seen: list[int] = []
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = {WEB: frozenset({Backend("u", "p", "127.0.0.1", port)})}
+    await proxy.apply(RoutingTable(pool, {ANY: WEB}))
+    client = Client("127.0.0.1", world.port)
+    status, _ = await client.request("/", "POST")
+    assert status == 502
+    assert len(seen) == 1
+    await client.close()
+    server.close()
+    await proxy.close()
+
+
+async def test_drain_waits_for_the_slow_request(world: World) -> None:
+    """S13: what is in flight is finished; nothing new arrives."""
+    proxy = await world.driver()
+    old, new = await Pod("old", delay_s=0.6).start(), await Pod("new").start()
+    await proxy.apply(table(old))
+    async with asyncio.TaskGroup() as group:
+        client = Client("127.0.0.1", world.port)
+        slow = group.create_task(client.request("/slow"))
+        while not old.requests:  # noqa: ASYNC110 - the pod is a plain server
+            await asyncio.sleep(0.005)
+        await proxy.apply(table(new))
+        assert await proxy.drain("uid-old", 0.05) == 1
+        assert await proxy.drain("uid-old", 10) == 0
+        assert await slow == (200, "old")
+        assert await client.request("/next") == (200, "new")
+        await client.close()
+    await proxy.close()
+
+
+async def test_no_pod_answers_503_at_once_and_a_pod_on_its_way_is_waited_for(
+    world: World,
+) -> None:
+    proxy = await world.driver()
+    await proxy.apply(table())
+    client = Client("127.0.0.1", world.port)
+    status, body = await client.request("/")
+    assert (status, body) == (503, "nodrop: no pod of this Service is ready\n")
+    await proxy.apply(table(waiting=True))
+    async with asyncio.TaskGroup() as group:
+        held = group.create_task(client.request("/"))
+        await asyncio.sleep(0.3)
+        assert not held.done()
+        pod = await Pod("late").start()
+        await proxy.apply(table(pod))
+        assert await held == (200, "late")
+    await client.close()
+    await proxy.close()
+
+
+HOSTS = {
+    ("shop.example", "/"): "shop",
+    ("SHOP.example:80", "/other"): "shop",
+    ("shop.example", "/api"): "exact",
+    ("shop.example", "/api/"): "prefix",
+    ("shop.example", "/api/v1?x=/y"): "prefix",
+    ("shop.example", "/apis"): "shop",
+    ("a.wild.example", "/w/x"): "wild",
+    ("a.b.wild.example", "/w/x"): "any",
+    ("wild.example", "/w"): "any",
+    ("a.wild.example", "/elsewhere"): "default",
+    ("other.example", "/w"): "any",
+    ("other.example", "/"): "default",
+}
+
+
+async def test_hosts_and_paths_choose_the_pool(world: World) -> None:
+    """S1; semantics 4.4: exact host, wildcard, any host; longest path; Exact before Prefix."""
+    proxy = await world.driver()
+    routes = {
+        Route("shop.example", "/", False): "shop",
+        Route("shop.example", "/api", False): "prefix",
+        Route("shop.example", "/api", True): "exact",
+        Route("*.wild.example", "/w", False): "wild",
+        Route("", "/w", False): "any",
+    }
+    names = {*routes.values(), "default"}
+    pods = {name: await Pod(name).start() for name in names}
+    pools = {ServicePort("d", name, 80): frozenset({backend(pods[name])}) for name in names}
+    routing = RoutingTable(
+        pools,
+        {route: ServicePort("d", name, 80) for route, name in routes.items()},
+        ServicePort("d", "default", 80),
+    )
+    await proxy.apply(routing)
+    for (host, path), expected in HOSTS.items():
+        client = Client("127.0.0.1", world.port, host)
+        assert await client.request(path) == (200, expected), (host, path)
+        await client.close()
+    await proxy.apply(RoutingTable(pools, routing.routes, None))
+    client = Client("127.0.0.1", world.port, "other.example")
+    assert await client.request("/nothing") == (
+        404,
+        "nodrop: no Ingress rule for other.example/nothing\n",
+    )
+    await client.close()
+    await proxy.close()
+
+
+async def test_headers_say_where_a_request_came_from(world: World) -> None:
+    proxy = await world.driver()
+    pod = await Pod("v1").start()
+    await proxy.apply(table(pod))
+    client = Client("127.0.0.1", world.port, "Shop.example:8080")
+    spoofed = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\n"
+    await client.request("/", headers=spoofed)
+    await client.close()
+    head = pod.heads[0]
+    assert "6.6.6.6" not in head
+    assert "evil" not in head
+    assert "x-forwarded-for: 127.0.0.1" in head.lower()
+    assert "x-forwarded-proto: http" in head.lower()
+    assert "Shop.example:8080" in head
+    await proxy.close()
