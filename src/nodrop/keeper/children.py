@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from nodrop.keeper import proc, wildcard
-from nodrop.keeper.loop import READ, Loop, complain
+from nodrop.keeper.loop import READ, Loop, complain, guarded
 from nodrop.keeper.spawn import Command, spawn
 
 TYPE_CHECKING = False
@@ -87,7 +87,11 @@ class Children:
     def _read_from(self, child: Child, fd: int, sink: Sink) -> None:
         os.set_blocking(fd, False)
         child.pipes[fd] = sink
-        self._loop.watch(fd, READ, lambda _events: self._read(child, fd) and None)
+
+        def ready(_events: int) -> None:
+            self._read(child, fd)
+
+        self._loop.watch(fd, READ, ready)
 
     def _read(self, child: Child, fd: int) -> bool:
         """Read once; False when there is nothing (more) to read now."""
@@ -139,7 +143,7 @@ class Children:
             for _ in range(_DRAIN_READS):
                 if not self._read(child, fd):
                     break
-        child.on_exit(status if status >= 0 else 128 - status)
+        guarded(child.on_exit, status if status >= 0 else 128 - status)
 
     def _sweep_again(self) -> None:
         """A killed orphan may have left children of its own to us."""

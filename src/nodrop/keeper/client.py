@@ -230,7 +230,7 @@ async def _start_lock(folder: Path) -> AsyncIterator[None]:
     """Only one at a time starts a keeper. A file lock can't be awaited: ask again until free."""
     fd = os.open(folder / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        while not _try_lock(fd):
+        while not _try_lock(fd):  # noqa: ASYNC110 - no event tells that a file lock is free
             await asyncio.sleep(_LOCK_RETRY_S)
         yield
     finally:

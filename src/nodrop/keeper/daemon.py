@@ -18,6 +18,7 @@ from nodrop.keeper.processes import Processes
 from nodrop.keeper.records import Records
 from nodrop.keeper.server import Server
 from nodrop.keeper.sockets import HeldSockets, claim_network
+from nodrop.keeper.spawn import raise_open_files
 
 _TERM_GRACE_S = 10.0
 _BACKLOG = 64
@@ -97,6 +98,7 @@ def _detach(folder: str, keep: tuple[int, ...]) -> None:
 
 def _prepare(folder: str, path: str, network: int | None) -> tuple[Loop, socket.socket]:
     seccomp.become_subreaper()
+    raise_open_files()
     octet, claim = claim_network(folder, network)
     loop = Loop()
     children = Children(loop)

@@ -76,13 +76,13 @@ class Loop:
         while self._timers and self._timers[0][0] <= now:
             call = heapq.heappop(self._timers)[2].call
             if call is not None:
-                guarded(lambda _events, call=call: call(), 0)
+                guarded(call)
 
 
-def guarded(call: Callable[[int], None], events: int) -> None:
+def guarded(call: Callable[..., None], *args: object) -> None:
     """One failing callback must not end the parent of every container: report it, go on."""
     try:
-        call(events)
+        call(*args)
     except Exception:
         sys.excepthook(*sys.exc_info())
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nodrop.keeper.records import Records
     from nodrop.keeper.sockets import HeldSockets
 
-    Answer = Callable[[dict[str, Any]], None]
+    View = dict[str, Any]
 
 _QUICK_S = 1.0  # a process that ends sooner was not really up
 _LONGEST_BACKOFF_S = 1.0
@@ -45,7 +45,8 @@ class Processes:
         self._sockets = sockets
         self._boot_id = proc.boot_id()
         self._table: dict[str, Process] = {}
-        self._ending: Callable[[], None] | None = None
+        self._stopping = False
+        self._when_over: list[Callable[[], None]] = []
         self._tickets = 0
 
     # What was before us
@@ -63,9 +64,10 @@ class Processes:
                 self._end_leftover(process)
 
     def _end_leftover(self, process: Process) -> None:
-        if process.boot_id == self._boot_id:
-            roots = (process.pid,) if process.left_running(self._boot_id) else ()
-            proc.kill_family(process.mark, (*roots, *proc.marked(process.mark, proc.everyone())))
+        if process.boot_id == self._boot_id and process.mark:
+            roots = [process.pid] if process.left_running(self._boot_id) else []
+            roots += proc.marked(process.mark, proc.everyone())
+            proc.kill_family(process.mark, roots)
         complain(f"{process.id} was without a keeper; its end is unknown")
         process.ends(128 + signal.SIGKILL, known=False)
         self._save(process, durable=True)
@@ -76,14 +78,14 @@ class Processes:
         known = self._table.get(spec.get("id", ""))
         if known is not None:
             return known.view()
-        if self._ending is not None:
+        if self._stopping:
             raise Failed("ESHUTDOWN", "the keeper is shutting down")
         process = Process(spec)
         self._run(process)
         self._table[process.id] = process
         return process.view()
 
-    def wait(self, id: str, answer: Answer) -> Callable[[], None]:
+    def wait(self, id: str, answer: Callable[[View], None]) -> Callable[[], None]:
         """Answer once it has ended; returns how to wait no more."""
         process = self._find(id)
         if process.ended:
@@ -92,7 +94,11 @@ class Processes:
         self._tickets += 1
         ticket = self._tickets
         process.waiters[ticket] = answer
-        return lambda: process.waiters.pop(ticket, None) and None
+
+        def give_up() -> None:
+            process.waiters.pop(ticket, None)
+
+        return give_up
 
     def signal(self, id: str, number: int, tree: bool) -> None:
         process = self._find(id)
@@ -125,7 +131,7 @@ class Processes:
         process.notes[key] = value
         self._save(process, durable=False)
 
-    def list(self) -> list[dict[str, Any]]:
+    def views(self) -> list[dict[str, Any]]:
         return [process.view() for process in self._table.values()]
 
     def remove(self, id: str) -> None:
@@ -168,13 +174,17 @@ class Processes:
         process.beside.add(child)
         if timeout_s is not None:
             timer = self._loop.after(timeout_s, time_out)
-        return lambda: child.kill_tree() if child in process.beside else None
+
+        def cut_short() -> None:
+            if child in process.beside:
+                child.kill_tree()
+
+        return cut_short
 
     def shutdown(self, grace_s: float, done: Callable[[], None]) -> None:
         """End every process: SIGTERM, and SIGKILL to what is left after ``grace_s``."""
-        before, self._ending = self._ending, done
-        if before is not None:
-            self._ending = lambda: (before(), done()) and None
+        self._stopping = True
+        self._when_over.append(done)
         for process in self._table.values():
             if not process.ended:
                 self.retire(process.id)
@@ -257,9 +267,10 @@ class Processes:
             self._kill(process)
 
     def _check_over(self) -> None:
-        if self._ending and all(process.ended for process in self._table.values()):
-            done, self._ending = self._ending, lambda: None
-            done()
+        if all(process.ended for process in self._table.values()):
+            calls, self._when_over = self._when_over, []
+            for call in calls:
+                call()
 
 
 def _log_outputs(process: Process) -> list[tuple[tuple[int, ...], Sink]]:

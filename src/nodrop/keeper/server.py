@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nodrop.keeper.sockets import HeldSockets
 
 _READ_BYTES = 256 * 1024
-_UNREAD_BYTES = 32 * 1024 * 1024  # a client that leaves more than this unread is dropped
+_UNREAD_BYTES = 16 * 1024 * 1024  # a client that leaves more than this unread is dropped
 _SHUTDOWN_GRACE_S = 2.0
 
 
@@ -171,7 +171,7 @@ class Server:
             case "listen":
                 return sockets.listen(args["name"], args["host"], args["port"])
             case "unlisten":
-                return sockets.unlisten(args["name"])
+                sockets.unlisten(args["name"])
             case "listening":
                 return sockets.listening()
             case "start":
@@ -179,22 +179,24 @@ class Server:
             case "wait":
                 return self._wait(connection, id, args["id"])
             case "signal":
-                return processes.signal(args["id"], args["number"], bool(args.get("tree")))
+                processes.signal(args["id"], args["number"], bool(args.get("tree")))
             case "retire":
-                return processes.retire(args["id"])
+                processes.retire(args["id"])
             case "exec":
                 return self._exec(connection, id, args)
             case "note":
-                return processes.note(args["id"], str(args["key"]), str(args["value"]))
+                processes.note(args["id"], str(args["key"]), str(args["value"]))
             case "list":
-                return processes.list()
+                return processes.views()
             case "remove":
-                return processes.remove(args["id"])
+                processes.remove(args["id"])
             case "cancel":
-                return connection.cancel(args["request"])
+                connection.cancel(args["request"])
             case "shutdown":
                 return self._shutdown(connection, id, args.get("grace_s", _SHUTDOWN_GRACE_S))
-        raise Failed("ENOSYS", f"this keeper knows no {op!r}")
+            case _:
+                raise Failed("ENOSYS", f"this keeper knows no {op!r}")
+        return None
 
     def _info(self) -> dict[str, Any]:
         return {

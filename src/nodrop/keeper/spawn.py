@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import signal
 import socket
 
@@ -13,10 +14,12 @@ from nodrop.keeper.failure import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import NoReturn
 
 _EVERY_SIGNAL = signal.valid_signals()
+_OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)
+_MOST_OPEN_FILES = 65536
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -27,7 +30,7 @@ class Command:
 
     def __init__(
         self,
-        argv: Sequence[str],
+        argv: list[str],
         env: Mapping[str, str],
         *,
         cwd: str,
@@ -51,6 +54,13 @@ class Spawned:
         self.pid = pid
         self.listener: int | None = None
         self.bind_error = ""
+
+
+def raise_open_files() -> None:
+    """The keeper needs about four descriptors a process; what it starts gets the old limit."""
+    soft, hard = _OPEN_FILES
+    most = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def spawn(command: Command) -> Spawned:
@@ -94,6 +104,7 @@ def _child(command: Command, report: socket.socket) -> NoReturn:
         os.setsid()
         os.umask(0o022)
         proc.set_mark(command.mark)
+        resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
         report = _place_fds(command.fds, report)
         if command.bind_ip is not None:
             _filter_binds(report)
@@ -147,7 +158,7 @@ def _execute(command: Command) -> NoReturn:
     else:
         path = command.env.get("PATH", _DEFAULT_PATH)
         candidates = [f"{folder or '.'}/{program}" for folder in path.split(":")]
-    worst = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    worst: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     for candidate in candidates:
         try:
             os.execve(candidate, command.argv, command.env)

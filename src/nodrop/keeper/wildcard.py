@@ -48,8 +48,8 @@ def answer_bind(listener: int, bind_ip: str) -> str | None:
         return None
     try:
         outcome, complaint = _carry_out(listener, notice, bind_ip), None
-    except OSError as error:
-        outcome, complaint = None, f"bind of thread {notice.tid} left as asked: {error}"
+    except Exception as error:  # a bind without an answer would hang its caller
+        outcome, complaint = None, f"bind of thread {notice.tid} left as asked: {error!r}"
     seccomp.answer(listener, notice, outcome)
     return complaint
 
@@ -75,6 +75,8 @@ def _carry_out(listener: int, notice: seccomp.Notice, bind_ip: str) -> int | Non
 
 def _bound_before(copy: socket.socket, target: bytes) -> bool:
     """True when a signal interrupted the caller after we had bound: the second try succeeds."""
+    if struct.unpack_from("=H", target)[0] != copy.family:
+        return False
     name = copy.getsockname()
     port = struct.unpack("!H", target[2:4])[0]
     if copy.family == socket.AF_INET:
