@@ -1,0 +1,202 @@
+"""The API server: routes, credentials, errors, and HTTPS on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from nodrop.apiserver import discovery
+from nodrop.apiserver.auth import Auth, peer_certificate, unauthorized
+from nodrop.apiserver.bodies import BODY_LIMIT_BYTES
+from nodrop.apiserver.handlers import (
+    ObjectHandlers,
+    json_response,
+    method_not_allowed,
+    status_response,
+)
+from nodrop.apiserver.openapi import OpenApi
+from nodrop.apiserver.paths import parse_path
+from nodrop.apiserver.rendering import encode
+from nodrop.apiserver.streams import LogSource
+from nodrop.clock import Clock
+from nodrop.model.errors import ApiError
+from nodrop.model.meta import Obj
+from nodrop.registry.interface import Registry
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_OPEN = web.AppKey("open requests", set[asyncio.Task[object]])
+_STOP_WITHIN_S = 2.0
+
+
+def build_app(
+    registry: Registry,
+    *,
+    auth: Auth,
+    logs: LogSource,
+    clock: Clock,
+    routes: Iterable[web.AbstractRouteDef] = (),
+) -> web.Application:
+    """The application. ``routes`` are served besides, under the same credentials."""
+    app = web.Application(
+        middlewares=[_with_status_errors, _credentials(auth)], client_max_size=BODY_LIMIT_BYTES
+    )
+    app[_OPEN] = set()
+    app.on_shutdown.append(_end_open_requests)
+    app.add_routes(routes)
+    app.add_routes(_fixed_routes(OpenApi()))
+    objects = ObjectHandlers(registry, logs=logs, clock=clock)
+
+    async def serve_objects(request: web.Request) -> web.StreamResponse:
+        target = parse_path(request.path)
+        if target is None:
+            raise path_not_found()
+        return await objects.handle(request, target)
+
+    app.router.add_route("*", "/{path:.*}", serve_objects)
+    return app
+
+
+class ApiServer:
+    """The application on a TLS socket."""
+
+    def __init__(self, app: web.Application, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._runner = web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=_STOP_WITHIN_S,
+            keepalive_timeout=75.0,
+        )
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
+        """Listen; returns the port. Raises OSError when the address can't be had."""
+        await self._runner.setup()
+        try:
+            site = web.TCPSite(self._runner, host, port, ssl_context=self._tls)
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        """Stop listening and end what is open, watches included."""
+        await self._runner.cleanup()
+
+
+def path_not_found() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource")
+
+
+# Private
+
+
+async def _end_open_requests(app: web.Application) -> None:
+    tasks = app[_OPEN]
+    for task in tuple(tasks):
+        task.cancel()
+
+
+@web.middleware
+async def _with_status_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every failure becomes a Status; what we did not expect is logged once."""
+    task = asyncio.current_task()
+    assert task is not None
+    request.app[_OPEN].add(task)
+    try:
+        return await handler(request)
+    except ApiError as error:
+        return status_response(error)
+    except web.HTTPMethodNotAllowed:
+        return status_response(method_not_allowed())
+    except web.HTTPNotFound:
+        return status_response(path_not_found())
+    except (web.HTTPException, ConnectionResetError):
+        raise
+    except Exception as error:
+        log.exception("%s %s failed", request.method, request.path)
+        why = f"Internal error occurred: {type(error).__name__}: {error}"
+        return status_response(ApiError(500, "InternalError", why))
+    finally:
+        request.app[_OPEN].discard(task)
+        log.debug("%s %s", request.method, request.path_qs)
+
+
+def _credentials(auth: Auth) -> Middleware:
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        transport = request.transport
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        if not auth.admits(request.headers.get("Authorization", ""), peer_certificate(tls)):
+            raise unauthorized()
+        return await handler(request)
+
+    return check
+
+
+def _fixed_routes(openapi: OpenApi) -> list[web.RouteDef]:
+    async def version(_: web.Request) -> web.Response:
+        return _document(discovery.version())
+
+    async def healthy(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def core(request: web.Request) -> web.Response:
+        return _aggregated_or(request, discovery.core_versions(request.host), core=True)
+
+    async def groups(request: web.Request) -> web.Response:
+        return _aggregated_or(request, discovery.group_list(), core=False)
+
+    async def group(request: web.Request) -> web.Response:
+        return _document(discovery.group(request.match_info["group"]))
+
+    async def resources(request: web.Request) -> web.Response:
+        named = request.match_info
+        return _document(discovery.resource_list(named.get("group", ""), named["version"]))
+
+    async def openapi_index(_: web.Request) -> web.Response:
+        return _document(openapi.index())
+
+    async def openapi_group(request: web.Request) -> web.Response:
+        body = openapi.document(request.match_info["path"])
+        if body is None:
+            raise path_not_found()
+        return json_response(body)
+
+    return [
+        web.get("/version", version),
+        *(web.get(path, healthy) for path in ("/healthz", "/livez", "/readyz")),
+        web.get("/api", core),
+        web.get("/apis", groups),
+        web.get("/api/{version}", resources),
+        web.get("/apis/{group}", group),
+        web.get("/apis/{group}/{version}", resources),
+        web.get("/openapi/v3", openapi_index),
+        web.get("/openapi/v3/{path:.+}", openapi_group),
+    ]
+
+
+def _document(document: Obj | None) -> web.Response:
+    if document is None:
+        raise path_not_found()
+    return json_response(encode(document))
+
+
+def _aggregated_or(request: web.Request, legacy: Obj, *, core: bool) -> web.Response:
+    version = discovery.wanted_aggregate(request.headers.get("Accept", ""))
+    if version is None:
+        return _document(legacy)
+    body = encode(discovery.aggregated(core=core, version=version))
+    # Set by header: web.Response's content_type argument takes no parameters.
+    content_type = discovery.aggregated_content_type(version)
+    return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})

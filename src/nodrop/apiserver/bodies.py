@@ -1,0 +1,114 @@
+"""Request bodies: JSON and YAML into objects, within a size limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nodrop.model.errors import ApiError, bad_request
+from nodrop.model.meta import Obj
+from nodrop.registry.interface import PatchType
+
+BODY_LIMIT_BYTES = 3 * 1024 * 1024
+
+_PATCH_TYPES: dict[str, PatchType] = {
+    "application/json-patch+json": "json",
+    "application/merge-patch+json": "merge",
+    "application/strategic-merge-patch+json": "strategic",
+}
+
+
+def decode_object(body: bytes, content_type: str) -> Obj:
+    """A JSON or YAML body that is an object. Raises ApiError 400 or 415."""
+    decoded = _decode(body, content_type)
+    if not isinstance(decoded, dict):
+        raise bad_request("the body is not an object: send one JSON or YAML object")
+    return decoded
+
+
+def decode_patch(body: bytes, content_type: str) -> tuple[object, PatchType]:
+    """A patch and its type. Raises ApiError 400 or 415."""
+    media = media_type(content_type)
+    patch_type = _PATCH_TYPES.get(media)
+    if patch_type is None:
+        hint = ""
+        if media == "application/apply-patch+yaml":
+            hint = " (server-side apply is not served: run kubectl apply without --server-side)"
+        raise _unsupported(
+            f"the body of the request was in an unknown format{hint} - accepted media types "
+            f"include: {', '.join(_PATCH_TYPES)}"
+        )
+    patch = _json(body)
+    if patch_type == "json" and not isinstance(patch, list):
+        raise bad_request("a JSON patch is a list of operations")
+    if patch_type != "json" and not isinstance(patch, dict):
+        raise bad_request(f"a {patch_type} patch is an object")
+    return patch, patch_type
+
+
+def media_type(content_type: str) -> str:
+    """``application/json`` of ``application/json; charset=utf-8``."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def too_large() -> ApiError:
+    return ApiError(
+        413,
+        "RequestEntityTooLarge",
+        f"Request entity too large: limit is {BODY_LIMIT_BYTES} bytes",
+    )
+
+
+# Private
+
+
+def _decode(body: bytes, content_type: str) -> Any:
+    match media_type(content_type):
+        case "application/json" | "" | "text/plain" | "application/octet-stream":
+            return _json(body)
+        case "application/yaml" | "application/x-yaml" | "text/yaml":
+            return _yaml(body)
+        case "application/vnd.kubernetes.protobuf":
+            raise _unsupported(
+                "protobuf bodies are not served: write the object as YAML and send it with "
+                "kubectl apply -f (or kubectl create … --dry-run=client -o yaml | "
+                "kubectl apply -f -)"
+            )
+    raise _unsupported(
+        f'the body of the request has media type "{content_type}" - accepted media types '
+        "include: application/json, application/yaml"
+    )
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"the body is not JSON: {error}") from error
+
+
+def _yaml(body: bytes) -> Any:
+    # Imported here: kubectl sends JSON, and PyYAML is memory that an idle engine can do without.
+    import yaml
+
+    try:
+        return yaml.load(body, _plain_loader())
+    except (yaml.YAMLError, ValueError) as error:
+        raise bad_request(f"the body is not YAML: {error}") from error
+
+
+def _plain_loader() -> Any:
+    """PyYAML's safe loader, but times stay text: JSON has none."""
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if not tag.endswith(":timestamp")]
+        for first, known in base.yaml_implicit_resolvers.items()
+    }
+    return type("PlainLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+
+
+def _unsupported(message: str) -> ApiError:
+    return ApiError(415, "UnsupportedMediaType", message)

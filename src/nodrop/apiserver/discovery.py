@@ -1,0 +1,193 @@
+"""What is served: the legacy and the aggregated discovery documents, and the version; pure."""
+
+from __future__ import annotations
+
+import platform
+from itertools import groupby
+
+from nodrop.model.kinds import KINDS, Kind
+from nodrop.model.meta import Obj
+
+#: The API level that we speak for, as kubectl's version skew check reads it.
+GIT_VERSION = "v1.33.0+nodrop"
+
+AGGREGATED_VERSIONS = ("v2", "v2beta1")
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_SUBRESOURCE_VERBS = {
+    "status": ("get", "patch", "update"),
+    "scale": ("get", "patch", "update"),
+    "finalize": ("update",),
+    "log": ("get",),
+}
+
+
+def version() -> Obj:
+    """``/version``."""
+    system, machine = platform.system().lower(), platform.machine()
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+    return {
+        "major": "1",
+        "minor": "33",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": f"python{platform.python_version()}",
+        "platform": f"{system}/{machine}",
+    }
+
+
+def core_versions(server_address: str) -> Obj:
+    """``/api``."""
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [
+            {"clientCIDR": "0.0.0.0/0", "serverAddress": server_address}
+        ],
+    }
+
+
+def group_list() -> Obj:
+    """``/apis``."""
+    groups = [_group(group) for group in _groups() if group]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+
+
+def group(name: str) -> Obj | None:
+    """``/apis/<group>``, or None."""
+    if not name or name not in _groups():
+        return None
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+
+
+def resource_list(group_name: str, version_name: str) -> Obj | None:
+    """``/api/v1`` and ``/apis/<group>/<version>``, or None."""
+    kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group_name, version_name)]
+    if not kinds:
+        return None
+    return {
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": kinds[0].api_version,
+        "resources": [entry for kind in kinds for entry in _resources(kind)],
+    }
+
+
+def aggregated(*, core: bool, version: str) -> Obj:
+    """An APIGroupDiscoveryList for ``/api`` (``core``) or ``/apis``."""
+    groups = [group for group in _groups() if (not group) == core]
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": [_aggregated_group(group) for group in groups],
+    }
+
+
+def wanted_aggregate(accept: str) -> str | None:
+    """Which version of aggregated discovery ``accept`` asks for first, or None for the legacy."""
+    for clause in accept.split(","):
+        media, *rest = (part.strip() for part in clause.split(";"))
+        parameters = dict(part.partition("=")[::2] for part in rest)
+        if media != "application/json":
+            continue
+        if parameters.get("as") != "APIGroupDiscoveryList":
+            return None
+        if (
+            parameters.get("g") == "apidiscovery.k8s.io"
+            and parameters.get("v") in AGGREGATED_VERSIONS
+        ):
+            return parameters["v"]
+    return None
+
+
+def aggregated_content_type(version: str) -> str:
+    """The answer's Content-Type repeats the parameters; kubectl decides by them."""
+    return f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+
+
+# Private
+
+
+def _groups() -> list[str]:
+    """The groups in the order of the table, the core group (empty) first."""
+    return list(dict.fromkeys(kind.group for kind in KINDS))
+
+
+def _group(name: str) -> Obj:
+    versions = dict.fromkeys(kind.version for kind in KINDS if kind.group == name)
+    listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
+    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
+
+
+def _resources(kind: Kind) -> list[Obj]:
+    main: Obj = {
+        "name": kind.plural,
+        "singularName": kind.singular,
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": list(_VERBS),
+    }
+    if kind.short_names:
+        main["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        main["categories"] = list(kind.categories)
+    return [main] + [_subresource(kind, name) for name in kind.subresources]
+
+
+def _subresource(kind: Kind, name: str) -> Obj:
+    entry: Obj = {
+        "name": f"{kind.plural}/{name}",
+        "singularName": "",
+        "namespaced": kind.namespaced,
+        "kind": kind.kind,
+        "verbs": list(_SUBRESOURCE_VERBS[name]),
+    }
+    if name == "scale":
+        entry |= {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    return entry
+
+
+def _aggregated_group(name: str) -> Obj:
+    kinds = [kind for kind in KINDS if kind.group == name]
+    versions = [
+        {
+            "version": version,
+            "resources": [_aggregated_resource(kind) for kind in of_version],
+            "freshness": "Current",
+        }
+        for version, of_version in groupby(kinds, key=lambda kind: kind.version)
+    ]
+    return {"metadata": {"name": name} if name else {}, "versions": versions}
+
+
+def _aggregated_resource(kind: Kind) -> Obj:
+    entry: Obj = {
+        "resource": kind.plural,
+        "responseKind": _response_kind(kind.group, kind.version, kind.kind),
+        "scope": "Namespaced" if kind.namespaced else "Cluster",
+        "singularResource": kind.singular,
+        "verbs": list(_VERBS),
+    }
+    if kind.short_names:
+        entry["shortNames"] = list(kind.short_names)
+    if kind.categories:
+        entry["categories"] = list(kind.categories)
+    if kind.subresources:
+        entry["subresources"] = [
+            {
+                "subresource": name,
+                "responseKind": _response_kind("autoscaling", "v1", "Scale")
+                if name == "scale"
+                else _response_kind(kind.group, kind.version, kind.kind),
+                "verbs": list(_SUBRESOURCE_VERBS[name]),
+            }
+            for name in kind.subresources
+        ]
+    return entry
+
+
+def _response_kind(group_name: str, version_name: str, kind: str) -> Obj:
+    return {"group": group_name, "version": version_name, "kind": kind}

@@ -1,0 +1,262 @@
+"""Requests for objects: verbs over the registry, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from aiohttp import web
+
+from nodrop.apiserver.bodies import BODY_LIMIT_BYTES, decode_object, decode_patch, too_large
+from nodrop.apiserver.parameters import (
+    ListOptions,
+    delete_options,
+    list_options,
+    log_options,
+    write_options,
+)
+from nodrop.apiserver.paths import Target
+from nodrop.apiserver.rendering import (
+    MetadataRendering,
+    PlainRendering,
+    Rendering,
+    TableRendering,
+    accepted_form,
+    encode,
+)
+from nodrop.apiserver.streams import LogSource
+from nodrop.apiserver.watching import LineCache, WatchStream
+from nodrop.client.protocol import Page
+from nodrop.clock import Clock
+from nodrop.model.errors import ApiError, bad_request
+from nodrop.model.kinds import POD, Kind
+from nodrop.model.meta import Obj, ObjectKey, Revision
+from nodrop.registry.interface import Deleted, Registry, Written
+from nodrop.registry.scale import scale_of
+
+
+class ObjectHandlers:
+    """Answers every request below ``/api/v1`` and ``/apis/<group>/<version>``."""
+
+    def __init__(self, registry: Registry, *, logs: LogSource, clock: Clock) -> None:
+        self._registry = registry
+        self._logs = logs
+        self._clock = clock
+        self._lines = LineCache()
+
+    async def handle(self, request: web.Request, target: Target) -> web.StreamResponse:
+        """Do what the method asks for. Raises ApiError."""
+        if target.subresource == "log":
+            return await self._log(request, target)
+        match request.method, bool(target.name):
+            case (("GET" | "HEAD"), True):
+                return await self._get(request, target)
+            case (("GET" | "HEAD"), False):
+                return await self._list_or_watch(request, target)
+            case "POST", False:
+                return await self._create(request, target)
+            case "PUT", True:
+                return await self._update(request, target)
+            case "PATCH", True:
+                return await self._patch(request, target)
+            case "DELETE", True if target.subresource is None:
+                return await self._delete(request, target)
+            case "DELETE", False:
+                return await self._delete_collection(request, target)
+        raise method_not_allowed()
+
+    # Reading
+
+    async def _get(self, request: web.Request, target: Target) -> web.StreamResponse:
+        if "watch" in request.query and target.subresource is None:
+            return await self._list_or_watch(request, target)
+        obj = self._registry.get(target.key)
+        if target.subresource == "scale":
+            return json_response(encode(scale_of(obj)))
+        return json_response(self._rendering(request, target.kind).one(obj))
+
+    async def _list_or_watch(self, request: web.Request, target: Target) -> web.StreamResponse:
+        options = list_options(request.query, target.namespace)
+        if target.name:
+            only = ("metadata.name", target.name)
+            scope = replace(options.scope, fields=(*options.scope.fields, only))
+            options = replace(options, scope=scope)
+        rendering = self._rendering(request, target.kind)
+        if options.watch:
+            stream = WatchStream(self._registry, target.kind, rendering, self._lines)
+            return await stream.run(request, options)
+        return json_response(rendering.page(self._page(target.kind, options)))
+
+    def _page(self, kind: Kind, options: ListOptions) -> Page:
+        """A list as of the revision asked for; "not older than" is the latest."""
+        at = options.revision if options.exact else None
+        if options.revision and options.revision > self._registry.revision():
+            raise _from_the_future(options.revision, self._registry.revision())
+        return self._registry.list(
+            kind,
+            options.scope,
+            limit=options.limit,
+            continue_token=options.continue_token,
+            at=at,
+        )
+
+    async def _log(self, request: web.Request, target: Target) -> web.StreamResponse:
+        if request.method != "GET":
+            raise method_not_allowed()
+        options = log_options(request.query)
+        chunks = self._logs.open(self._registry.get(target.key), options)
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        await response.prepare(request)
+        async for chunk in chunks:
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    # Writing
+
+    async def _create(self, request: web.Request, target: Target) -> web.StreamResponse:
+        obj = decode_object(await read_body(request), _content_type(request))
+        namespace = target.namespace or ""
+        if target.kind.namespaced and not namespace:
+            raise method_not_allowed()
+        written = self._registry.create(target.kind, namespace, obj, write_options(request.query))
+        return self._written(request, target, written)
+
+    async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
+        obj = decode_object(await read_body(request), _content_type(request))
+        written = self._registry.update(
+            target.key,
+            obj,
+            subresource=target.subresource,
+            options=write_options(request.query),
+        )
+        return self._written(request, target, written)
+
+    async def _patch(self, request: web.Request, target: Target) -> web.StreamResponse:
+        patch, patch_type = decode_patch(await read_body(request), _content_type(request))
+        written = self._registry.patch(
+            target.key,
+            patch,
+            patch_type,
+            subresource=target.subresource,
+            options=write_options(request.query),
+        )
+        return self._written(request, target, written)
+
+    def _written(
+        self, request: web.Request, target: Target, written: Written
+    ) -> web.StreamResponse:
+        if target.subresource == "scale":
+            scale = written.obj if written.obj.get("kind") == "Scale" else scale_of(written.obj)
+            body = encode(scale)
+        else:
+            body = self._rendering(request, target.kind).one(written.obj)
+        response = json_response(body, status=201 if written.created else 200)
+        _add_warnings(response, written.warnings)
+        return response
+
+    # Deleting
+
+    async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
+        options = delete_options(request.query, await _delete_body(request))
+        deleted = self._registry.delete(target.key, options)
+        return json_response(encode(_delete_answer(target.kind, deleted)))
+
+    async def _delete_collection(self, request: web.Request, target: Target) -> web.StreamResponse:
+        """Delete all that the selectors match; what is gone by then is no failure."""
+        options = delete_options(request.query, await _delete_body(request))
+        listed = list_options(request.query, target.namespace)
+        page = self._registry.list(target.kind, listed.scope, limit=listed.limit)
+        for obj in page.items:
+            meta = obj["metadata"]
+            key = ObjectKey(target.kind, meta.get("namespace", ""), meta["name"])
+            try:
+                self._registry.delete(key, options)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+        return json_response(self._rendering(request, target.kind).page(page))
+
+    # Private
+
+    def _rendering(self, request: web.Request, kind: Kind) -> Rendering:
+        match accepted_form(request.headers.get("Accept", "")):
+            case "plain":
+                return PlainRendering(kind)
+            case "metadata":
+                return MetadataRendering()
+            case "table":
+                match request.query.get("includeObject", ""):
+                    case "" | "Metadata":
+                        return TableRendering(kind, "Metadata", self._clock)
+                    case "None":
+                        return TableRendering(kind, "None", self._clock)
+                    case "Object":
+                        return TableRendering(kind, "Object", self._clock)
+        raise bad_request("includeObject: supported values: None, Metadata, Object")
+
+
+def json_response(body: bytes, *, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def status_response(error: ApiError) -> web.Response:
+    """The Status that a failed call ends in."""
+    return json_response(encode(error.to_status()), status=error.code)
+
+
+def method_not_allowed() -> ApiError:
+    return ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+    )
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body. Raises ApiError 413 beyond the limit."""
+    if (request.content_length or 0) > BODY_LIMIT_BYTES:
+        raise too_large()
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large() from error
+
+
+# Private
+
+
+def _content_type(request: web.Request) -> str:
+    return request.headers.get("Content-Type", "")
+
+
+async def _delete_body(request: web.Request) -> Obj:
+    body = await read_body(request)
+    return decode_object(body, _content_type(request)) if body.strip() else {}
+
+
+def _delete_answer(kind: Kind, deleted: Deleted) -> Obj:
+    """Pods and objects that live on are answered as objects, the end of others as a Status."""
+    if kind == POD or not deleted.gone:
+        return deleted.obj
+    meta = deleted.obj["metadata"]
+    details: Obj = {"name": meta["name"], "kind": kind.plural, "uid": meta.get("uid", "")}
+    if kind.group:
+        details["group"] = kind.group
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    }
+
+
+def _add_warnings(response: web.Response, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        response.headers.add("Warning", f'299 - "{quoted}"')
+
+
+def _from_the_future(asked: Revision, latest: Revision) -> ApiError:
+    message = f"Too large resource version: {asked}, current: {latest}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})

@@ -1,0 +1,190 @@
+"""OpenAPI v3: an index and one document a group, from the schemas in model/openapi.json.
+
+kubectl looks for three things: the schema of a kind (by its group-version-kind extension), a
+PATCH operation of that kind with a ``fieldValidation`` query parameter, and the patch merge keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+from nodrop.apiserver.discovery import GIT_VERSION
+from nodrop.model.kinds import KINDS, Kind
+from nodrop.model.meta import Obj
+
+_GVK = "x-kubernetes-group-version-kind"
+_REFERENCE = "#/components/schemas/"
+_PATCH_MEDIA_TYPES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+_WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
+_LIST_PARAMETERS = (
+    "labelSelector",
+    "fieldSelector",
+    "limit",
+    "continue",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "timeoutSeconds",
+    "watch",
+    "allowWatchBookmarks",
+)
+
+
+class OpenApi:
+    """Documents, made when first asked for: an engine that no kubectl asks keeps none."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, bytes] = {}
+
+    def index(self) -> Obj:
+        """``/openapi/v3``. The hash lets kubectl keep what it has."""
+        digest = hashlib.sha256(_file() + GIT_VERSION.encode()).hexdigest()[:32].upper()
+        return {
+            "paths": {
+                path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+                for path in _group_paths()
+            }
+        }
+
+    def document(self, path: str) -> bytes | None:
+        """``/openapi/v3/<path>`` as JSON, or None. ``path`` is ``api/v1``, ``apis/apps/v1`` …"""
+        if path not in _group_paths():
+            return None
+        if path not in self._documents:
+            self._documents[path] = msgspec.json.encode(_build(path))
+        return self._documents[path]
+
+
+# Private
+
+
+def _file() -> bytes:
+    return resources.files("nodrop.model").joinpath("openapi.json").read_bytes()
+
+
+def _group_path(kind: Kind) -> str:
+    return f"apis/{kind.api_version}" if kind.group else "api/v1"
+
+
+def _group_paths() -> list[str]:
+    return list(dict.fromkeys(_group_path(kind) for kind in KINDS))
+
+
+def _build(path: str) -> Obj:
+    source = _definitions()
+    kinds = [kind for kind in KINDS if _group_path(kind) == path]
+    names = {kind: _schema_name(kind, source) for kind in kinds}
+    paths: Obj = {}
+    for kind in kinds:
+        paths |= _paths(kind, names[kind])
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "nodrop", "version": GIT_VERSION},
+        "paths": paths,
+        "components": {"schemas": _reachable(set(names.values()), source)},
+    }
+
+
+def _definitions() -> dict[str, Obj]:
+    found: dict[str, Obj] = msgspec.json.decode(_file())["schemas"]
+    return found
+
+
+def _schema_name(kind: Kind, source: dict[str, Obj]) -> str:
+    wanted = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    for name, schema in source.items():
+        if wanted in (schema.get(_GVK) or ()):
+            return name
+    raise KeyError(f"model/openapi.json has no schema for {kind}")
+
+
+def _reachable(wanted: set[str], source: dict[str, Obj]) -> dict[str, Obj]:
+    """The schemas named in ``wanted`` and all that they refer to."""
+    found: dict[str, Obj] = {}
+    waiting = sorted(wanted)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in source:
+            continue
+        referred: set[str] = set()
+        found[name] = _as_v3(source[name], referred)
+        waiting += sorted(referred - found.keys())
+    return found
+
+
+def _as_v3(node: Any, referred: set[str]) -> Any:
+    """A schema with references as OpenAPI v3 writes them, whose names go into ``referred``.
+
+    Beside ``$ref`` v3 allows nothing, so siblings move into an ``allOf``, as upstream does.
+    """
+    if isinstance(node, list):
+        return [_as_v3(item, referred) for item in node]
+    if not isinstance(node, dict):
+        return node
+    reference = node.get("$ref")
+    if not isinstance(reference, str):
+        return {key: _as_v3(value, referred) for key, value in node.items()}
+    name = reference.removeprefix(_REFERENCE)
+    referred.add(name)
+    target = {"$ref": f"{_REFERENCE}{name}"}
+    siblings = {key: value for key, value in node.items() if key != "$ref"}
+    return {**siblings, "allOf": [target]} if siblings else target
+
+
+def _paths(kind: Kind, schema: str) -> Obj:
+    root = f"/{_group_path(kind)}"
+    collection = f"{root}/namespaces/{{namespace}}" if kind.namespaced else root
+    collection = f"{collection}/{kind.plural}"
+    path_parameters = [_parameter("namespace", "path")] if kind.namespaced else []
+    one = [_parameter("name", "path"), *path_parameters]
+    return {
+        collection: {
+            "get": _operation(kind, "list", schema, _LIST_PARAMETERS),
+            "post": _operation(kind, "post", schema, _WRITE_PARAMETERS, ("application/json",)),
+            "parameters": path_parameters,
+        },
+        f"{collection}/{{name}}": {
+            "get": _operation(kind, "get", schema, ()),
+            "put": _operation(kind, "put", schema, _WRITE_PARAMETERS, ("application/json",)),
+            "patch": _operation(kind, "patch", schema, _WRITE_PARAMETERS, _PATCH_MEDIA_TYPES),
+            "delete": _operation(kind, "delete", schema, ("dryRun", "gracePeriodSeconds")),
+            "parameters": one,
+        },
+    }
+
+
+def _operation(
+    kind: Kind,
+    action: str,
+    schema: str,
+    query: tuple[str, ...],
+    body: tuple[str, ...] = (),
+) -> Obj:
+    reference = {"schema": {"$ref": f"{_REFERENCE}{schema}"}}
+    operation: Obj = {
+        "operationId": f"{action}{kind.kind}",
+        "parameters": [_parameter(name, "query") for name in query],
+        "responses": {"200": {"description": "OK", "content": {"application/json": reference}}},
+        "x-kubernetes-action": action,
+        _GVK: {"group": kind.group, "version": kind.version, "kind": kind.kind},
+    }
+    if body:
+        shape = {"schema": {"type": "object"}} if action == "patch" else reference
+        operation["requestBody"] = {"content": dict.fromkeys(body, shape)}
+    return operation
+
+
+def _parameter(name: str, place: str) -> Obj:
+    parameter: Obj = {
+        "name": name,
+        "in": place,
+        "schema": {"type": "string", "uniqueItems": True},
+    }
+    return {**parameter, "required": True} if place == "path" else parameter

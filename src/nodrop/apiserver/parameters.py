@@ -1,0 +1,215 @@
+"""Query parameters and delete bodies, read into typed options; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from nodrop.apiserver.streams import LogOptions
+from nodrop.client.protocol import Scope
+from nodrop.client.selectors import parse_field_selector, parse_label_selector
+from nodrop.model.errors import ApiError, bad_request
+from nodrop.model.meta import Obj, Revision, parse_time
+from nodrop.registry.interface import DeleteOptions, FieldValidation, WriteOptions
+
+Query = Mapping[str, str]
+_TRUE = frozenset({"true", "1", "True", "TRUE", "t", "T"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOptions:
+    """metav1.ListOptions. ``revision`` None = unset; 0 = any will do."""
+
+    scope: Scope
+    watch: bool
+    limit: int
+    continue_token: str
+    revision: Revision | None
+    exact: bool
+    timeout_s: float | None
+    bookmarks: bool
+
+
+def list_options(query: Query, namespace: str | None) -> ListOptions:
+    """Options of a list or watch. Raises ApiError 400 or 422."""
+    watch = flag(query, "watch")
+    match = query.get("resourceVersionMatch", "")
+    _check_match(query, match, watch=watch)
+    timeout = whole(query, "timeoutSeconds")
+    return ListOptions(
+        scope=Scope(
+            namespace,
+            parse_label_selector(query.get("labelSelector", "")),
+            parse_field_selector(query.get("fieldSelector", "")),
+        ),
+        watch=watch,
+        limit=max(0, whole(query, "limit") or 0),
+        continue_token=query.get("continue", ""),
+        revision=_revision(query.get("resourceVersion", "")),
+        exact=match == "Exact",
+        timeout_s=float(timeout) if timeout else None,
+        bookmarks=flag(query, "allowWatchBookmarks"),
+    )
+
+
+def write_options(query: Query) -> WriteOptions:
+    """dryRun, fieldValidation and fieldManager. Raises ApiError 400."""
+    return WriteOptions(
+        dry_run=_dry_run(query.get("dryRun", "")),
+        field_validation=_field_validation(query.get("fieldValidation", "")),
+        field_manager=query.get("fieldManager", ""),
+    )
+
+
+def delete_options(query: Query, body: Obj) -> DeleteOptions:
+    """metav1.DeleteOptions of the body; where it is silent, of the query. Raises ApiError 400."""
+    grace = body.get("gracePeriodSeconds")
+    if grace is None:
+        grace = whole(query, "gracePeriodSeconds")
+    if grace is not None and not isinstance(grace, int):
+        raise bad_request(f"gracePeriodSeconds: {grace!r} is not a whole number")
+    preconditions = body.get("preconditions") or {}
+    orphan = body.get("orphanDependents", query.get("orphanDependents") in _TRUE)
+    wanted = body.get("propagationPolicy") or query.get("propagationPolicy")
+    return DeleteOptions(
+        grace_period_s=grace,
+        propagation=_propagation(wanted or ("Orphan" if orphan is True else "Background")),
+        uid=preconditions.get("uid"),
+        revision=_revision(preconditions.get("resourceVersion") or ""),
+        dry_run=_dry_run(",".join(body.get("dryRun") or ()) or query.get("dryRun", "")),
+    )
+
+
+def log_options(query: Query) -> LogOptions:
+    """corev1.PodLogOptions. Raises ApiError 422 as upstream does."""
+    since_s, tail = whole(query, "sinceSeconds"), whole(query, "tailLines")
+    limit = whole(query, "limitBytes")
+    since_time = query.get("sinceTime", "")
+    if since_s is not None and since_time:
+        raise _invalid_log_options(
+            "", "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
+        )
+    if tail is not None and tail < 0:
+        raise _invalid_log_options(
+            "tailLines", f"Invalid value: {tail}: must be greater than or equal to 0"
+        )
+    for name, value in (("limitBytes", limit), ("sinceSeconds", since_s)):
+        if value is not None and value < 1:
+            raise _invalid_log_options(name, f"Invalid value: {value}: must be greater than 0")
+    return LogOptions(
+        container=query.get("container", ""),
+        follow=flag(query, "follow"),
+        previous=flag(query, "previous"),
+        timestamps=flag(query, "timestamps"),
+        since_s=since_s,
+        since_time=_time("sinceTime", since_time) if since_time else None,
+        tail_lines=tail,
+        limit_bytes=limit,
+    )
+
+
+def flag(query: Query, name: str) -> bool:
+    return query.get(name, "") in _TRUE
+
+
+def whole(query: Query, name: str) -> int | None:
+    """A whole number, or None when unset. Raises ApiError 400."""
+    text = query.get(name, "")
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise bad_request(f'{name}: "{text}" is not a whole number') from None
+
+
+# Private
+
+
+def _check_match(query: Query, match: str, *, watch: bool) -> None:
+    if query.get("sendInitialEvents"):
+        raise _invalid_list_options(
+            "sendInitialEvents",
+            "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature "
+            "gate is enabled",
+        )
+    if not match:
+        return
+    if watch:
+        raise _invalid_list_options(
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is "
+            "provided",
+        )
+    if match not in ("Exact", "NotOlderThan"):
+        raise _invalid_list_options(
+            "resourceVersionMatch",
+            f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"',
+        )
+    if not query.get("resourceVersion"):
+        raise _invalid_list_options(
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )
+
+
+def _invalid_list_options(field: str, message: str) -> ApiError:
+    return _invalid("ListOptions.meta.k8s.io", field, message)
+
+
+def _invalid_log_options(field: str, message: str) -> ApiError:
+    return _invalid("PodLogOptions", field, message)
+
+
+def _invalid(what: str, field: str, message: str) -> ApiError:
+    text = f"{field}: {message}" if field else message
+    cause = {"reason": "FieldValueInvalid", "message": message, "field": field}
+    kind, _, group = what.partition(".")
+    details: Obj = {"group": group, "kind": kind, "causes": [cause]}
+    return ApiError(422, "Invalid", f'{what} "" is invalid: {text}', details)
+
+
+def _revision(text: str) -> Revision | None:
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise bad_request(f'resourceVersion: Invalid value: "{text}": not a whole number')
+    return Revision(int(text))
+
+
+def _dry_run(text: str) -> bool:
+    if text not in ("", "All"):
+        raise bad_request(f'dryRun: Unsupported value: "{text}": supported values: "All"')
+    return text == "All"
+
+
+def _field_validation(text: str) -> FieldValidation:
+    match text:
+        case "":
+            return "Warn"
+        case "Strict" | "Warn" | "Ignore":
+            return text
+    raise bad_request(
+        f'fieldValidation: Unsupported value: "{text}": '
+        'supported values: "Ignore", "Strict", "Warn"'
+    )
+
+
+def _propagation(text: Any) -> Literal["Background", "Foreground", "Orphan"]:
+    match text:
+        case "Background" | "Foreground" | "Orphan":
+            found: Literal["Background", "Foreground", "Orphan"] = text
+            return found
+    raise bad_request(
+        f'propagationPolicy: Unsupported value: "{text}": '
+        'supported values: "Background", "Foreground", "Orphan"'
+    )
+
+
+def _time(name: str, text: str) -> datetime:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise bad_request(f'{name}: "{text}" is not an RFC 3339 time') from error

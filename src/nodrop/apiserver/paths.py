@@ -1,0 +1,66 @@
+"""URL paths: which object or collection a request is about; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nodrop.model.kinds import NAMESPACE, Kind, kind_for_resource
+from nodrop.model.meta import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path names: a collection (no name), an object, or a subresource of it.
+
+    ``namespace`` is None for a collection across all namespaces and for cluster-scoped kinds.
+    """
+
+    kind: Kind
+    namespace: str | None = None
+    name: str = ""
+    subresource: str | None = None
+
+    @property
+    def key(self) -> ObjectKey:
+        return ObjectKey(self.kind, self.namespace or "", self.name)
+
+
+def parse_path(path: str) -> Target | None:
+    """The target of ``/api/v1/…`` or ``/apis/<group>/<version>/…``; None when nothing is there.
+
+    A single ``/watch/`` after the version (the old way to ask for a watch) is not served.
+    """
+    parts = path.strip("/").split("/")
+    if parts[:2] == ["api", "v1"]:
+        group, version, rest = "", "v1", parts[2:]
+    elif parts[0] == "apis" and len(parts) > 3:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    if not rest or not all(rest):
+        return None
+    if rest[0] == "namespaces" and not group and not _is_inside_namespace(rest):
+        return _target(NAMESPACE, None, rest[1:])
+    if rest[0] == "namespaces" and len(rest) > 2:
+        kind = kind_for_resource(group, version, rest[2])
+        return _target(kind, rest[1], rest[3:]) if kind and kind.namespaced else None
+    kind = kind_for_resource(group, version, rest[0])
+    if kind is None or (kind.namespaced and len(rest) > 1):
+        return None
+    return _target(kind, None, rest[1:])
+
+
+def _is_inside_namespace(rest: list[str]) -> bool:
+    return len(rest) > 2 and rest[2] not in NAMESPACE.subresources
+
+
+def _target(kind: Kind, namespace: str | None, rest: list[str]) -> Target | None:
+    match rest:
+        case []:
+            return Target(kind, namespace)
+        case [name]:
+            return Target(kind, namespace, name)
+        case [name, subresource] if subresource in kind.subresources:
+            return Target(kind, namespace, name, subresource)
+        case _:
+            return None

@@ -1,0 +1,145 @@
+"""Watch streams: registry events as chunked JSON lines, bookmarks, and how a watch ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from aiohttp import web
+
+from nodrop.apiserver.parameters import ListOptions
+from nodrop.apiserver.rendering import (
+    EventType,
+    PlainRendering,
+    Rendering,
+    encode,
+    event_line,
+)
+from nodrop.client.protocol import WatchEvent
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import Kind
+from nodrop.model.meta import Obj, Revision
+from nodrop.registry.interface import Registry
+
+_BOOKMARK_EVERY_S = 60.0
+_REMEMBERED_LINES = 256
+#: How many turns of the loop an event may take from its commit to our iterator.
+_TURNS = 10
+
+
+class LineCache:
+    """The latest watch lines, encoded once for all watchers of plain objects.
+
+    A revision belongs to one change of one object; the object is compared as well, because an
+    object that leaves one watcher's scope is DELETED for it and MODIFIED for others.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[Revision, str], tuple[Obj, bytes]] = {}
+
+    def line(self, event: WatchEvent) -> bytes:
+        key = (event.revision, event.type)
+        known = self._lines.get(key)
+        if known is not None and known[0] is event.obj:
+            return known[1]
+        line = event_line(event.type, encode(event.obj))
+        self._lines[key] = (event.obj, line)
+        if len(self._lines) > _REMEMBERED_LINES:
+            del self._lines[next(iter(self._lines))]
+        return line
+
+
+class WatchStream:
+    """One watch of one client."""
+
+    def __init__(
+        self, registry: Registry, kind: Kind, rendering: Rendering, lines: LineCache
+    ) -> None:
+        self._registry = registry
+        self._kind = kind
+        self._rendering = rendering
+        self._lines = lines
+
+    async def run(self, request: web.Request, options: ListOptions) -> web.StreamResponse:
+        """Answer ``request`` until its time is up or its client is gone."""
+        start = self._start(options)  # an ApiError before the first byte is an ordinary answer
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        try:
+            async with asyncio.timeout(options.timeout_s):
+                await self._pump(response, options, *start)
+        except TimeoutError:
+            if options.bookmarks:
+                await self._bookmark(response)
+        except ApiError as error:
+            await response.write(self._rendering.event("ERROR", error.to_status()))
+        except ConnectionResetError:
+            return response  # the client has gone
+        await response.write_eof()
+        return response
+
+    def _start(self, options: ListOptions) -> tuple[tuple[Obj, ...], Revision]:
+        """What to send as ADDED first, and the revision to go on from.
+
+        Unset and 0 mean "from the state as it is"; both get the latest.
+        """
+        if options.revision:
+            return (), options.revision
+        page = self._registry.list(self._kind, options.scope)
+        return page.items, page.revision
+
+    async def _pump(
+        self,
+        response: web.StreamResponse,
+        options: ListOptions,
+        first: tuple[Obj, ...],
+        since: Revision,
+    ) -> None:
+        if first:
+            await response.write(b"".join(self._rendering.event("ADDED", obj) for obj in first))
+        events = self._registry.watch(self._kind, options.scope, since=since)
+        try:
+            async with asyncio.TaskGroup() as group:
+                if options.bookmarks:
+                    ticking = group.create_task(self._bookmarks(response), name="bookmarks")
+                await self._forward(response, events)
+                if options.bookmarks:
+                    ticking.cancel()
+        except* ApiError as failures:
+            raise failures.exceptions[0] from None
+        except* ConnectionResetError as failures:
+            raise failures.exceptions[0] from None
+
+    async def _forward(
+        self, response: web.StreamResponse, events: AsyncIterator[WatchEvent]
+    ) -> None:
+        shared = isinstance(self._rendering, PlainRendering)
+        async with aclosing(events) as source:  # type: ignore[type-var]
+            async for event in source:
+                if shared:
+                    await response.write(self._lines.line(event))
+                else:
+                    await response.write(self._rendering.event(event.type, event.obj))
+
+    async def _bookmarks(self, response: web.StreamResponse) -> None:
+        while True:
+            await asyncio.sleep(_BOOKMARK_EVERY_S)
+            await self._bookmark(response)
+
+    async def _bookmark(self, response: web.StreamResponse) -> None:
+        """Tell a revision up to which this client has had everything.
+
+        Commits reach a watcher's queue at once, and its iterator within a few turns of the loop;
+        so after those turns all events up to the revision read first have been written.
+        """
+        revision = self._registry.revision()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        bookmark: Obj = {
+            "kind": self._kind.kind,
+            "apiVersion": self._kind.api_version,
+            "metadata": {"resourceVersion": str(revision), "creationTimestamp": None},
+        }
+        event_type: EventType = "BOOKMARK"
+        await response.write(self._rendering.event(event_type, bookmark))
