@@ -1,0 +1,123 @@
+"""The agent of the one node: a worker for every pod, adoption of what runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from nodrop.agent.adopt import end_orphans, find_containers, remove_stray_folders
+from nodrop.agent.folders import PodFolders
+from nodrop.agent.plan.addresses import AddressPool
+from nodrop.agent.pod_worker import PodWorker
+from nodrop.agent.probers.protocol import Prober
+from nodrop.agent.runtime.protocol import ContainerState, Runtime
+from nodrop.agent.settings import AgentSettings, Host
+from nodrop.agent.traffic import Traffic
+from nodrop.client.cache import Cache
+from nodrop.client.protocol import Client, WatchEvent
+from nodrop.clock import Clock
+from nodrop.model.kinds import CONFIGMAP, POD, SECRET
+from nodrop.model.meta import Obj, object_kind, uid_of
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """What a kubelet is to a node.
+
+    ``cache`` must follow Pods, ConfigMaps, Secrets and Services; the agent reads nothing else.
+    Killed at any moment, a new one finds the pods running, and goes on where this one was.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        *,
+        runtime: Runtime,
+        prober: Prober,
+        traffic: Traffic,
+        clock: Clock,
+        folders: PodFolders,
+        settings: AgentSettings,
+    ) -> None:
+        self._host = Host(
+            client=client,
+            cache=cache,
+            runtime=runtime,
+            prober=prober,
+            traffic=traffic,
+            clock=clock,
+            folders=folders,
+            settings=settings,
+            addresses=AddressPool(settings.pod_cidr),
+        )
+        self._workers: dict[str, PodWorker] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Look after all pods until cancelled; pods keep running then."""
+        await self._host.cache.synced()
+        found = await find_containers(self._host.runtime)
+        pods = {uid_of(pod): pod for pod in self._host.cache.list(POD) if self._is_ours(pod)}
+        for uid, pod in pods.items():
+            if address := (pod.get("status") or {}).get("podIP"):
+                self._host.addresses.keep(uid, address)
+        remove_stray_folders(self._host.folders, pods.keys())
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            self._host.cache.subscribe(self._on_event)
+            for uid, pod in pods.items():
+                self._look_after(pod, found.get(uid, ()))
+            orphans = [state for uid in found if uid not in pods for state in found[uid]]
+            group.create_task(end_orphans(self._host.runtime, orphans))
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._group = None
+
+    def _is_ours(self, pod: Obj) -> bool:
+        """On the one node there is, a pod without a nodeName is ours too."""
+        return pod["spec"].get("nodeName") in (None, "", self._host.settings.node)
+
+    def _look_after(self, pod: Obj, found: Sequence[ContainerState]) -> None:
+        assert self._group is not None
+        uid = uid_of(pod)
+        worker = PodWorker(self._host, pod)
+        self._workers[uid] = worker
+        name = pod["metadata"]["name"]
+        self._group.create_task(self._until_gone(uid, worker, found), name=f"pod {name}")
+
+    async def _until_gone(
+        self, uid: str, worker: PodWorker, found: Sequence[ContainerState]
+    ) -> None:
+        await worker.run(found)
+        self._workers.pop(uid, None)
+
+    def _on_event(self, event: WatchEvent, before: Obj | None) -> None:
+        if self._group is None:
+            return
+        kind = object_kind(event.obj)
+        if kind == POD:
+            self._on_pod(event)
+            if before is not None and uid_of(before) != uid_of(event.obj):
+                self._gone(uid_of(before))  # deleted and made anew while nobody watched
+        elif kind in (CONFIGMAP, SECRET):
+            for worker in list(self._workers.values()):
+                worker.wake()
+
+    def _on_pod(self, event: WatchEvent) -> None:
+        if not self._is_ours(event.obj):
+            return
+        uid = uid_of(event.obj)
+        if event.type == "DELETED":
+            self._gone(uid)
+        elif worker := self._workers.get(uid):
+            worker.saw(event.obj)
+        else:
+            self._look_after(event.obj, ())
+
+    def _gone(self, uid: str) -> None:
+        if worker := self._workers.get(uid):
+            worker.vanished()

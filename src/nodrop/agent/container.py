@@ -1,0 +1,273 @@
+"""One container of a pod over all its runs: starting, restarting with back-off, its view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from signal import Signals
+
+from nodrop.agent.container_run import ContainerRun
+from nodrop.agent.launch import attempt_of, container_id, prepare_launch
+from nodrop.agent.plan.env import ConfigurationError
+from nodrop.agent.plan.pod import (
+    ContainerView,
+    Running,
+    State,
+    Terminated,
+    Waiting,
+    recorded_container,
+    recorded_end,
+)
+from nodrop.agent.plan.restart import next_delay_s, restarts
+from nodrop.agent.plan.spec import Container
+from nodrop.agent.pod_context import PodContext
+from nodrop.agent.runtime.protocol import ContainerId, ContainerState, Exit, RuntimeFailure
+from nodrop.events import Reason
+from nodrop.model.meta import Obj
+
+_LOST_EXIT_CODE = 137
+
+
+class PodContainer:
+    """A container from its first start, or its adoption, to its last end."""
+
+    def __init__(
+        self, pod: PodContext, container: Container, found: Sequence[ContainerState]
+    ) -> None:
+        self.container = container
+        #: Set after the first attempt to start it, successful (postStart included) or not.
+        self.tried = asyncio.Event()
+        self._pod = pod
+        self._wake = asyncio.Event()
+        self._state: State = Waiting("ContainerCreating")
+        self._last: Terminated | None = None
+        self._run: ContainerRun | None = None
+        self._id = ContainerId("")
+        self._attempt = 0
+        self._delay_s: float | None = None
+        self._over = False
+        self._hook_failure = ""
+        self._adopted: ContainerState | None = None
+        self._recover([state for state in found if state.name == container.name])
+
+    # What others see.
+
+    @property
+    def running(self) -> ContainerId | None:
+        """The id of the run that is alive, its postStart hook included."""
+        return None if self._run is None else self._run.state.id
+
+    def view(self) -> ContainerView:
+        run = self._run
+        if run is not None and run.past_hook.is_set():
+            state: State = Running(run.state.started_at)
+        else:
+            state = self._state
+        return ContainerView(
+            name=self.container.name,
+            image=self.container.image,
+            state=state,
+            last=self._last,
+            container_id=self._id,
+            restart_count=self._attempt,
+            started=run is not None and run.started,
+            ready=run is not None and run.ready,
+            over=self._over,
+        )
+
+    def wake(self) -> None:
+        """Something it may be waiting for has changed: a ConfigMap, a Secret, the pod's end."""
+        self._wake.set()
+
+    def ask_stop(self, left_s: float, *, hooks: bool) -> None:
+        if self._run is not None:
+            self._run.ask_stop(left_s, hooks=hooks)
+
+    # Life
+
+    async def run(self) -> None:
+        """Keep the container running as the restart policy says, until it or the pod is over."""
+        ended = await self._recovered()
+        while not self._pod.terminating.is_set():
+            if ended is not None:
+                if not restarts(self._pod.spec.restart_policy, ended.exit_code):
+                    break
+                await self._back_off(ended)
+                self._attempt += 1
+            state = await self._started()
+            if state is None:
+                break
+            ended = await self._attend(state)
+        self._over = True
+        self.tried.set()
+        self._pod.changed()
+
+    def _recover(self, found: Sequence[ContainerState]) -> None:
+        """Take up the newest run that the runtime or the stored status knows of."""
+        recorded = recorded_container(self._pod.pod, self.container.name)
+        self._last = recorded_end(recorded, "lastState")
+        self._attempt = int(recorded.get("restartCount") or 0)
+        if found:
+            newest = max(found, key=lambda state: attempt_of(state.id))
+            self._adopted, self._id = newest, newest.id
+            self._attempt = attempt_of(newest.id)
+            if newest.exit is not None:
+                self._state = _end_of(newest, newest.exit)
+        elif end := recorded_end(recorded, "state"):
+            self._state, self._id = end, ContainerId(end.container_id)
+        elif (recorded.get("state") or {}).get("running"):
+            id = container_id(self._pod.uid, self.container.name, self._attempt)
+            self._id = id
+            self._state = Terminated(_LOST_EXIT_CODE, None, None, id, known=False)
+        elif self._last is not None:  # it was waiting for its next start
+            self._state = self._last
+
+    async def _recovered(self) -> Terminated | None:
+        """The end that was recovered; an adopted run is looked after to its end first."""
+        if self._adopted is not None:
+            return await self._attend(self._adopted)
+        return self._state if isinstance(self._state, Terminated) else None
+
+    async def _attend(self, state: ContainerState) -> Terminated:
+        """Look after one run until it has ended; its end is published at once."""
+        recorded = self._recorded(state)
+        self._id = state.id
+        if state.exit is None:
+            run = ContainerRun(self._pod, self.container, state, recorded=recorded)
+            self._run = run
+            async with asyncio.TaskGroup() as group:
+                opening = group.create_task(self._open_next(run))
+                ended = await run.until_exit()
+                opening.cancel()
+            self._run = None
+            self._hook_failure = run.hook_failure
+        else:
+            ended = state.exit
+        self.tried.set()
+        return self._has_ended(state, ended)
+
+    async def _open_next(self, run: ContainerRun) -> None:
+        """A postStart hook blocks the start of the next container."""
+        await run.past_hook.wait()
+        self.tried.set()
+
+    def _recorded(self, state: ContainerState) -> Obj:
+        """The stored status, if it is about this very run and the run was adopted."""
+        recorded = recorded_container(self._pod.pod, self.container.name)
+        if state is self._adopted and recorded.get("containerID") == f"nodrop://{state.id}":
+            return recorded
+        return {}
+
+    def _has_ended(self, state: ContainerState, ended: Exit) -> Terminated:
+        self._state = end = _end_of(state, ended)
+        self._pod.changed()
+        return end
+
+    # Starting
+
+    async def _started(self) -> ContainerState | None:
+        """Start it, however often that takes; None when the pod ends first."""
+        delay_s: float | None = None
+        said = ""
+        while not self._pod.terminating.is_set():
+            self._wake.clear()
+            try:
+                return await self._start()
+            except ConfigurationError as error:
+                wait_s, reason = None, error.reason
+                self._state = Waiting("CreateContainerConfigError", str(error))
+            except RuntimeFailure as failure:
+                delay_s = next_delay_s(delay_s, ran_s=0)
+                wait_s, reason = delay_s, Reason.FAILED
+                self._state = Waiting("RunContainerError", str(failure))
+            message = self._state.message
+            self._pod.changed()
+            self.tried.set()
+            if message != said:
+                shown = f"Error: {message}" if reason == Reason.FAILED else message
+                await self._pod.emit("Warning", reason, shown)
+            said = message
+            await self._wait(wait_s)
+        return None
+
+    async def _start(self) -> ContainerState:
+        host, name = self._pod.host, self.container.name
+        launch = prepare_launch(self._pod, self.container, self._attempt)
+        for sentence in launch.skipped:
+            await self._pod.emit("Warning", Reason.INVALID_ENVIRONMENT_VARIABLE_NAMES, sentence)
+        state = await host.runtime.start(launch.spec)
+        if not state.wildcard_bind and host.redirects:
+            state = await self._start_with_address(state)
+        self._state = Waiting("ContainerCreating")
+        await self._forget_previous()
+        await self._pod.emit("Normal", Reason.CREATED, f"Created container {name}")
+        await self._pod.emit("Normal", Reason.STARTED, f"Started container {name}")
+        return state
+
+    async def _start_with_address(self, state: ContainerState) -> ContainerState:
+        """The kernel refuses to move wildcard binds: start again, with POD_IP to bind to."""
+        host = self._pod.host
+        host.redirects = False
+        await self._pod.emit(
+            "Warning",
+            Reason.WILDCARD_BIND_UNAVAILABLE,
+            "this kernel does not let nodrop move a bind of 0.0.0.0 to the pod's own address; "
+            "let the program bind to $(POD_IP) instead",
+        )
+        await host.runtime.signal(state.id, Signals.SIGKILL)
+        await host.runtime.wait(state.id)
+        await host.runtime.remove(state.id)
+        launch = prepare_launch(self._pod, self.container, self._attempt)
+        return await host.runtime.start(launch.spec)
+
+    async def _forget_previous(self) -> None:
+        if self._attempt:
+            previous = container_id(self._pod.uid, self.container.name, self._attempt - 1)
+            await self._pod.host.runtime.remove(previous)
+
+    # Waiting
+
+    async def _back_off(self, end: Terminated) -> None:
+        now = self._pod.host.clock.now()
+        finished_at = end.finished_at or now
+        ran_s = (finished_at - (end.started_at or finished_at)).total_seconds()
+        self._delay_s = next_delay_s(self._delay_s, ran_s=ran_s)
+        self._last = end
+        if self._delay_s == 0:
+            if self._hook_failure:
+                self._state = Waiting("PostStartHookError", self._hook_failure)
+                self._pod.changed()
+            return
+        name = self.container.name
+        where = f"{self._pod.key.name}_{self._pod.key.namespace}({self._pod.uid})"
+        self._state = Waiting(
+            "CrashLoopBackOff",
+            f"back-off {self._delay_s:g}s restarting failed container={name} pod={where}",
+        )
+        self._pod.changed()
+        await self._pod.emit(
+            "Warning",
+            Reason.BACK_OFF,
+            f"Back-off restarting failed container {name} in pod {where}",
+        )
+        left_s = self._delay_s - (now - finished_at).total_seconds()
+        await self._rest(left_s)
+
+    async def _rest(self, left_s: float) -> None:
+        """Wait out a back-off; only the pod's end cuts it."""
+        try:
+            async with asyncio.timeout(max(0.0, left_s)):
+                await self._pod.terminating.wait()
+        except TimeoutError:
+            pass
+
+    async def _wait(self, longest_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+
+def _end_of(state: ContainerState, ended: Exit) -> Terminated:
+    return Terminated(ended.code, state.started_at, ended.at, state.id, ended.known)

@@ -1,0 +1,256 @@
+"""One run of a container: postStart, probes, and its end in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from datetime import datetime, timedelta
+from signal import Signals
+
+from nodrop.agent.deadline import Deadline
+from nodrop.agent.hooks import run_hook
+from nodrop.agent.plan.probes import (
+    ProbeKind,
+    ProbeState,
+    first_state,
+    is_due,
+    next_state,
+    next_tick_s,
+    target_of,
+)
+from nodrop.agent.plan.spec import Container, Handler, Probe
+from nodrop.agent.plan.termination import LEAST_AFTER_SIGNAL_S
+from nodrop.agent.pod_context import PodContext
+from nodrop.agent.probers.protocol import ProbeResult
+from nodrop.agent.runtime.protocol import ContainerState, Exit
+from nodrop.events import Reason
+from nodrop.model.meta import Obj
+
+#: A prober that fails itself is asked this often before its result is thrown away.
+_TRIES = 3
+# Keys of the notes kept beside the container, so that a restarted engine goes on in the middle.
+_POST_START, _PRE_STOP, _STOP, _SIGNALLED = "postStart", "preStop", "stop", "signalled"
+_DONE = "done"
+
+
+class ContainerRun:
+    """A started container until its end. ``past_hook``: postStart is over, it counts as running.
+
+    ``recorded`` is the stored status of the same run when it was adopted: its verdicts hold until
+    a probe says otherwise, so that a restart of the engine takes no pod out of traffic.
+    """
+
+    def __init__(
+        self, pod: PodContext, container: Container, state: ContainerState, *, recorded: Obj
+    ) -> None:
+        self.state = state
+        self.past_hook = asyncio.Event()
+        self.hook_failure = ""
+        self._pod = pod
+        self._container = container
+        self._adopted = bool(recorded)
+        self._readiness = container.readiness is None or bool(recorded.get("ready"))
+        self._started = asyncio.Event()
+        if container.startup is None or recorded.get("started"):
+            self._started.set()
+        self._killing = False
+        self._stop = asyncio.Event()
+        self._hooks = True
+        self._deadline = Deadline.in_s(0)
+
+    @property
+    def started(self) -> bool:
+        return self.past_hook.is_set() and self._started.is_set()
+
+    @property
+    def ready(self) -> bool:
+        return self.started and self._readiness and not self._killing
+
+    async def until_exit(self) -> Exit:
+        """Look after the container until its main process has ended."""
+        async with asyncio.TaskGroup() as group:
+            aides = (
+                group.create_task(self._end_when_asked()),
+                group.create_task(self._serve()),
+            )
+            ended = await self._pod.host.runtime.wait(self.state.id)
+            for aide in aides:
+                aide.cancel()
+        return ended
+
+    def ask_stop(self, left_s: float, *, hooks: bool = True) -> None:
+        """End it within ``left_s``: preStop, SIGTERM, SIGKILL. Again: with less or more time."""
+        self._hooks = hooks
+        if self._stop.is_set():
+            self._deadline.move_to(left_s)
+        else:
+            self._deadline = Deadline.in_s(left_s)
+            self._stop.set()
+
+    # Life
+
+    async def _serve(self) -> None:
+        if self.state.notes.get(_STOP):
+            await self._resume_kill(datetime.fromisoformat(self.state.notes[_STOP]))
+        elif not await self._post_start():
+            return
+        self.past_hook.set()
+        self._pod.changed()
+        probes: dict[ProbeKind, Probe | None] = {
+            "startup": self._container.startup,
+            "readiness": self._container.readiness,
+            "liveness": self._container.liveness,
+        }
+        async with asyncio.TaskGroup() as group:
+            for kind, probe in probes.items():
+                if probe is not None:
+                    group.create_task(self._probe(kind, probe))
+
+    async def _post_start(self) -> bool:
+        hook = self._container.post_start
+        if hook is None or self.state.notes.get(_POST_START) == _DONE:
+            return True
+        failure = await self._hook(hook)
+        if failure is None:
+            await self._pod.host.runtime.note(self.state.id, _POST_START, _DONE)
+            return True
+        self.hook_failure = failure
+        await self._pod.emit(
+            "Warning", Reason.FAILED_POST_START_HOOK, f"PostStartHook failed: {failure}"
+        )
+        await self._kill("FailedPostStartHook", grace_s=self._pod.spec.grace_s)
+        return False
+
+    async def _kill(self, message: str, *, grace_s: float) -> None:
+        """End this run though the pod lives on: not ready is stored before any signal."""
+        if self._stop.is_set() or self._pod.terminating.is_set():
+            return
+        self._killing = True
+        await self._pod.publish()
+        await self._pod.emit("Normal", Reason.KILLING, message)
+        ends_at = self._pod.host.clock.now() + timedelta(seconds=grace_s)
+        await self._pod.host.runtime.note(self.state.id, _STOP, ends_at.isoformat())
+        if not self._stop.is_set():  # the pod's own end may have begun meanwhile, and wins
+            self.ask_stop(grace_s)
+
+    async def _resume_kill(self, ends_at: datetime) -> None:
+        self._killing = True
+        if not self._stop.is_set():
+            self.ask_stop(max(0.0, (ends_at - self._pod.host.clock.now()).total_seconds()))
+
+    # Probes
+
+    async def _probe(self, kind: ProbeKind, probe: Probe) -> None:
+        if kind == "startup" and self._started.is_set():
+            return
+        if kind != "startup":
+            await self._started.wait()
+        loop = asyncio.get_running_loop()
+        if self._adopted:  # spread the first probes of all pods after a restart of the engine
+            share = zlib.crc32(f"{self.state.id}/{kind}".encode()) / 2**32
+            await asyncio.sleep(share * probe.period_s)
+        state = first_state(kind, self._readiness if kind == "readiness" else None)
+        first_s = loop.time()
+        while not self._probing_is_over(kind):
+            if is_due(probe, self.state.started_at, self._pod.host.clock.now()):
+                result = await self._ask(probe)
+                if self._probing_is_over(kind):
+                    return
+                state = await self._count(kind, probe, state, result)
+            await asyncio.sleep(next_tick_s(first_s, probe.period_s, loop.time()) - loop.time())
+
+    def _probing_is_over(self, kind: ProbeKind) -> bool:
+        """Readiness goes on until the pod's containers are dead, the others until its end begins;
+        a startup probe until its first success, all until a kill."""
+        if self._killing or (kind == "startup" and self._started.is_set()):
+            return True
+        return kind != "readiness" and self._pod.terminating.is_set()
+
+    async def _ask(self, probe: Probe) -> ProbeResult:
+        target = target_of(
+            probe.handler,
+            container=self.state.id,
+            pod_ip=self._pod.ip,
+            ports=self._container.ports,
+        )
+        for _ in range(_TRIES):
+            result = await self._pod.host.prober.probe(target, timeout_s=probe.timeout_s)
+            if result.outcome != "error":
+                break
+        return result
+
+    async def _count(
+        self, kind: ProbeKind, probe: Probe, before: ProbeState, result: ProbeResult
+    ) -> ProbeState:
+        state = next_state(before, result.outcome, probe)
+        if kind == "readiness" and state.verdict != before.verdict:
+            self._readiness = bool(state.verdict)
+            self._pod.changed()
+        elif kind == "startup" and state.verdict:
+            self._started.set()
+            self._pod.changed()
+        if result.outcome == "failure":
+            message = f"{kind.capitalize()} probe failed: {result.message}"
+            await self._pod.emit("Warning", Reason.UNHEALTHY, message)
+        if result.warning:
+            message = f"{kind.capitalize()} probe warning: {result.warning}"
+            await self._pod.emit("Warning", Reason.PROBE_WARNING, message)
+        if kind != "readiness" and state.verdict is False:
+            grace_s = self._pod.spec.grace_s if probe.grace_s is None else probe.grace_s
+            message = f"Container {self._container.name} failed {kind} probe, will be restarted"
+            await self._kill(message, grace_s=grace_s)
+        return state
+
+    # End
+
+    async def _end_when_asked(self) -> None:
+        await self._stop.wait()
+        await self._pre_stop()
+        runtime = self._pod.host.runtime
+        if _SIGNALLED not in self.state.notes:
+            await runtime.signal(self.state.id, self._container.stop_signal)
+            await self._note_time(_SIGNALLED)
+        try:
+            await self._deadline.cut(runtime.wait(self.state.id), at_least_s=LEAST_AFTER_SIGNAL_S)
+        except TimeoutError:
+            await runtime.signal(self.state.id, Signals.SIGKILL)
+
+    async def _pre_stop(self) -> None:
+        """Run the hook inside what is left of the grace period; its failure stops nothing.
+
+        After a restart of the engine in the middle of it, a ``sleep`` goes on where it was, an
+        exec or httpGet hook is run again.
+        """
+        hook, begun = self._container.pre_stop, self.state.notes.get(_PRE_STOP)
+        if hook is None or not self._hooks or begun == _DONE:
+            return
+        already_s = 0.0
+        if begun is None:
+            await self._note_time(_PRE_STOP)
+        else:
+            now = self._pod.host.clock.now()
+            already_s = (now - datetime.fromisoformat(begun)).total_seconds()
+        try:
+            failure = await self._deadline.cut(self._hook(hook, already_s))
+        except TimeoutError:
+            failure = "the grace period ended before the hook did"
+        if failure is not None:
+            await self._pod.emit(
+                "Warning", Reason.FAILED_PRE_STOP_HOOK, f"PreStopHook failed: {failure}"
+            )
+        await self._pod.host.runtime.note(self.state.id, _PRE_STOP, _DONE)
+
+    async def _hook(self, hook: Handler, already_s: float = 0.0) -> str | None:
+        return await run_hook(
+            hook,
+            runtime=self._pod.host.runtime,
+            prober=self._pod.host.prober,
+            container=self._container,
+            id=self.state.id,
+            pod_ip=self._pod.ip,
+            already_s=already_s,
+        )
+
+    async def _note_time(self, key: str) -> None:
+        now = self._pod.host.clock.now().isoformat()
+        await self._pod.host.runtime.note(self.state.id, key, now)

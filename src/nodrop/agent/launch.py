@@ -1,0 +1,104 @@
+"""From a container of a pod to what the runtime starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nodrop.agent.plan.command import (
+    BASE_DIR_ANNOTATION,
+    container_argv,
+    missing_command,
+    working_folder,
+)
+from nodrop.agent.plan.env import (
+    ConfigurationError,
+    Environment,
+    PodFacts,
+    Source,
+    container_environment,
+)
+from nodrop.agent.plan.spec import Container
+from nodrop.agent.pod_context import PodContext
+from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec
+from nodrop.events import Reason
+from nodrop.model.kinds import CONFIGMAP, SECRET, SERVICE
+from nodrop.model.meta import Obj, ObjectKey, annotations_of
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """``skipped``: sentences about keys that can't be variables, for an Event."""
+
+    spec: ContainerSpec
+    skipped: tuple[str, ...]
+
+
+def container_id(uid: str, name: str, attempt: int) -> ContainerId:
+    return ContainerId(f"{uid}_{name}_{attempt}")
+
+
+def attempt_of(id: ContainerId) -> int:
+    """The restart count in a container id."""
+    return int(id.rsplit("_", 1)[1])
+
+
+def prepare_launch(pod: PodContext, container: Container, attempt: int) -> Launch:
+    """All that the runtime needs. Raises ConfigurationError when something is missing."""
+    if container.mounts:
+        raise ConfigurationError(
+            f"spec.containers[{container.index}].volumeMounts: nodrop does not mount volumes yet "
+            f"({', '.join(container.mounts)}); let the program use a path of this machine",
+            Reason.UNSUPPORTED,
+        )
+    host = pod.host
+    environment = _environment(pod, container)
+    base_dir = annotations_of(pod.pod).get(BASE_DIR_ANNOTATION) or host.settings.base_dir
+    cwd = working_folder(container, base_dir)
+    argv = container_argv(container, environment.own, cwd=cwd)
+    if argv is None:
+        raise ConfigurationError(missing_command(container), Reason.MISSING_COMMAND)
+    spec = ContainerSpec(
+        id=container_id(pod.uid, container.name, attempt),
+        pod_uid=pod.uid,
+        name=container.name,
+        argv=argv,
+        env={**_inherited(pod), **environment.own},
+        cwd=cwd,
+        pod_ip=pod.ip,
+        log_path=host.folders.log_path(pod.uid, container.name, attempt),
+        labels={
+            "namespace": pod.key.namespace,
+            "pod": pod.key.name,
+            "container": container.name,
+        },
+    )
+    return Launch(spec, environment.skipped)
+
+
+def _inherited(pod: PodContext) -> dict[str, str]:
+    """What every process gets beside the manifest's environment."""
+    settings = pod.host.settings
+    inherited = {
+        "PATH": settings.path,
+        "HOME": settings.home,
+        "LANG": settings.lang,
+        "TMPDIR": pod.host.folders.prepare(pod.uid),
+    }
+    if not pod.host.redirects:
+        inherited["POD_IP"] = pod.ip
+    return inherited
+
+
+def _environment(pod: PodContext, container: Container) -> Environment:
+    cache, settings, namespace = pod.host.cache, pod.host.settings, pod.key.namespace
+
+    def lookup(source: Source, name: str) -> Obj | None:
+        return cache.get(ObjectKey(CONFIGMAP if source == "ConfigMap" else SECRET, namespace, name))
+
+    return container_environment(
+        container,
+        pod.pod,
+        facts=PodFacts(pod.ip, settings.host_ip, settings.node, pod.spec.service_account),
+        lookup=lookup,
+        services=cache.list(SERVICE, namespace) if pod.spec.service_links else (),
+    )

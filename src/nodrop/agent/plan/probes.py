@@ -1,0 +1,127 @@
+"""The probe state machine: thresholds, the initial delay, and what is asked of a prober. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, TypeAlias, assert_never
+
+from nodrop.agent.plan.spec import Exec, Grpc, Handler, HttpGet, Probe, Sleep, TcpSocket
+from nodrop.agent.runtime.protocol import ContainerId
+from nodrop.model.meta import whole_seconds
+
+ProbeKind = Literal["readiness", "liveness", "startup"]
+#: ``error``: the prober itself failed, which says nothing about the container.
+Outcome = Literal["success", "failure", "error"]
+#: None is upstream's Unknown, the verdict of a startup probe before its first.
+Verdict: TypeAlias = bool | None
+
+_BEFORE_FIRST: Mapping[ProbeKind, Verdict] = {
+    "readiness": False,
+    "liveness": True,
+    "startup": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """``verdict`` is what counts; ``run`` how often ``last`` came in a row."""
+
+    verdict: Verdict
+    last: Outcome | None = None
+    run: int = 0
+
+
+def first_state(kind: ProbeKind, known: Verdict = None) -> ProbeState:
+    """The state for a new container; ``known`` is the recorded verdict of an adopted one."""
+    return ProbeState(_BEFORE_FIRST[kind] if known is None else known)
+
+
+def next_state(state: ProbeState, outcome: Outcome, probe: Probe) -> ProbeState:
+    """Count one outcome. Below its threshold the old verdict stays; an error counts nothing."""
+    match outcome:
+        case "error":
+            return state
+        case "success" | "failure":
+            run = state.run + 1 if outcome == state.last else 1
+        case _:
+            assert_never(outcome)
+    counted = replace(state, last=outcome, run=run)
+    needed = probe.success_threshold if outcome == "success" else probe.failure_threshold
+    return replace(counted, verdict=outcome == "success") if run >= needed else counted
+
+
+def is_due(probe: Probe, started_at: datetime, now: datetime) -> bool:
+    """Whether a tick probes: not while whole seconds since the start < initialDelaySeconds."""
+    return whole_seconds((now - started_at).total_seconds()) >= probe.initial_delay_s
+
+
+def next_tick_s(first_s: float, period_s: float, now_s: float) -> float:
+    """The next tick of ``first + k × period`` after now: a slow probe drops ticks, shifts none."""
+    passed = max(0, int((now_s - first_s) // period_s))
+    return first_s + (passed + 1) * period_s
+
+
+# Targets: what a prober is given.
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTarget:
+    host: str
+    port: int
+    path: str
+    scheme: str = "HTTP"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TcpTarget:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecTarget:
+    container: ContainerId
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A handler that can't be carried out; ``why`` becomes the failure's message."""
+
+    why: str
+
+
+Target: TypeAlias = HttpTarget | TcpTarget | ExecTarget | Unusable
+
+
+def target_of(
+    handler: Handler, *, container: ContainerId, pod_ip: str, ports: Mapping[str, int]
+) -> Target:
+    """Resolve a handler for one container: named ports, the pod's address."""
+    match handler:
+        case HttpGet():
+            port = _number(handler.port, ports)
+            if port is None:
+                return Unusable(f"couldn't find port: {handler.port}")
+            host, path = handler.host or pod_ip, handler.path
+            path = path if path.startswith("/") else f"/{path}"
+            return HttpTarget(host, port, path, handler.scheme, handler.headers)
+        case TcpSocket():
+            port = _number(handler.port, ports)
+            if port is None:
+                return Unusable(f"couldn't find port: {handler.port}")
+            return TcpTarget(handler.host or pod_ip, port)
+        case Exec():
+            return ExecTarget(container, handler.command)
+        case Grpc():
+            return Unusable("gRPC probes are not supported by nodrop yet; use httpGet or exec")
+        case Sleep():
+            return Unusable("sleep is a hook, not a probe")
+    assert_never(handler)
+
+
+def _number(port: int | str, ports: Mapping[str, int]) -> int | None:
+    return port if isinstance(port, int) else ports.get(port)

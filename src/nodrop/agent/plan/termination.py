@@ -1,0 +1,83 @@
+"""How the grace period of a deleted pod is spent. Pure arithmetic.
+
+The acknowledged order is: out of the routing table and drained → preStop → SIGTERM → SIGKILL.
+All of it counts against one grace period that begins with the delete request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nodrop.agent.plan.spec import Handler, PodSpec, Sleep
+from nodrop.model.meta import Obj, parse_time
+
+#: Upstream's floor between SIGTERM and SIGKILL, whatever a hook has used up.
+LEAST_AFTER_SIGNAL_S = 2.0
+#: A force-deleted pod (grace 0) is still stopped as if it had this much.
+FORCED_GRACE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One grace period: ``grace_s`` seconds from ``requested_at``."""
+
+    requested_at: datetime
+    grace_s: float
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.requested_at + timedelta(seconds=self.grace_s)
+
+    def left_s(self, now: datetime) -> float:
+        return max(0.0, (self.ends_at - now).total_seconds())
+
+
+def budget_of(pod: Obj, observed_at: datetime) -> Budget:
+    """The grace period of a pod that is being deleted.
+
+    Stored times are cut to whole seconds, so the request came within the second that follows
+    ``deletionTimestamp − G``; ``observed_at``, when we first saw this timestamp, tells it more
+    exactly unless we saw it late (after a restart of ours).
+
+    >>> pod = {"metadata": {"deletionTimestamp": "2026-11-23T10:00:30Z",
+    ...                     "deletionGracePeriodSeconds": 30}}
+    >>> budget_of(pod, parse_time("2026-11-23T10:00:00.400+00:00")).ends_at.isoformat()
+    '2026-11-23T10:00:30.400000+00:00'
+    """
+    meta = pod["metadata"]
+    grace_s = float(meta.get("deletionGracePeriodSeconds") or 0)
+    earliest = parse_time(meta["deletionTimestamp"]) - timedelta(seconds=grace_s)
+    latest = earliest + timedelta(seconds=1)
+    return Budget(max(earliest, min(observed_at, latest)), grace_s)
+
+
+def forced_budget(now: datetime) -> Budget:
+    """For a pod whose object is gone already: stopped as well as can be, in about 2 s."""
+    return Budget(now, FORCED_GRACE_S)
+
+
+def sleep_of(hook: Handler | None) -> float:
+    """How long a preStop hook surely takes: its seconds for ``sleep``, 0 where unknown."""
+    return hook.seconds if isinstance(hook, Sleep) else 0.0
+
+
+def longest_sleep_s(spec: PodSpec) -> float:
+    """Hooks of several containers run side by side, so the longest counts."""
+    return max((sleep_of(container.pre_stop) for container in spec.containers), default=0.0)
+
+
+def drain_share_s(grace_s: float, sleep_hook_s: float = 0.0) -> float:
+    """How much of the grace period requests in flight may take before the hooks begin.
+
+    Two thirds of what a known ``sleep`` hook leaves; the last third belongs to the application
+    between SIGTERM and SIGKILL. Grace 30 s: 20 s to drain, 10 s after SIGTERM. With a sleep of
+    15 s: 10 s to drain, sleep from 10 to 25, 5 s after SIGTERM. A drain that is over sooner
+    passes its rest on.
+    """
+    return max(0.0, grace_s - sleep_hook_s) * 2 / 3
+
+
+def kill_after_s(left_s: float) -> float:
+    """Seconds from SIGTERM to SIGKILL when ``left_s`` of the grace period is left."""
+    return max(left_s, LEAST_AFTER_SIGNAL_S)

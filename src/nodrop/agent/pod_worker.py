@@ -1,0 +1,293 @@
+"""One task a pod: brings its containers up, keeps them, and ends them in the acknowledged order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from nodrop.agent.container import PodContainer
+from nodrop.agent.deadline import Deadline
+from nodrop.agent.plan.pod import TERMINAL, ContainerView, Waiting
+from nodrop.agent.plan.termination import (
+    Budget,
+    budget_of,
+    drain_share_s,
+    forced_budget,
+    longest_sleep_s,
+)
+from nodrop.agent.pod_context import PodContext
+from nodrop.agent.runtime.protocol import ContainerState, RuntimeFailure
+from nodrop.agent.settings import Host
+from nodrop.agent.traffic import Withdrawn
+from nodrop.client.actions import Delete
+from nodrop.events import Reason
+from nodrop.model.errors import ApiError
+from nodrop.model.meta import Obj
+
+log = logging.getLogger(__name__)
+
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 30.0
+_NO_ADDRESS_RETRY_S = 5.0
+_LEAST_WITHDRAW_S = 0.5
+
+
+class PodWorker:
+    """Looks after one pod from its first sight until it is gone."""
+
+    def __init__(self, host: Host, pod: Obj) -> None:
+        self._host = host
+        self._context = PodContext(host, pod)
+        self._containers: list[PodContainer] = []
+        self._budget: Budget | None = None
+        self._deletion = ""  # the deletionTimestamp that the budget was made from
+        self._withdrawing: Deadline | None = None
+        self._stopping = False
+        self.saw(pod)
+
+    # What the agent tells; synchronous, so that no event is lost.
+
+    def saw(self, pod: Obj) -> None:
+        """A newer version of the object: perhaps it shall end, or end sooner."""
+        self._context.saw(pod)
+        deletion = pod["metadata"].get("deletionTimestamp") or ""
+        if deletion != self._deletion:
+            self._deletion = deletion
+            self._end_within(budget_of(pod, self._now()))
+
+    def vanished(self) -> None:
+        """The object is gone: what still runs is stopped in about 2 s."""
+        self._context.vanished.set()
+        self._end_within(forced_budget(self._now()))
+
+    def wake(self) -> None:
+        """A ConfigMap or Secret of the namespace has changed."""
+        for container in self._containers:
+            container.wake()
+
+    # Life
+
+    async def run(self, found: Sequence[ContainerState]) -> None:
+        """Until the pod is gone. A failure is logged once; then everything is looked at again."""
+        delay_s = _FIRST_RETRY_S
+        while True:
+            try:
+                await self._live(found)
+                return
+            except* (ApiError, RuntimeFailure, OSError) as failures:
+                log.warning(
+                    "pod %s: %s; looking again in %g s",
+                    self._context,
+                    _first(failures),
+                    delay_s,
+                )
+            except* Exception:
+                log.exception("pod %s: unforeseen; looking again in %g s", self._context, delay_s)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _LONGEST_RETRY_S)
+            found = await self._find()
+
+    async def _find(self) -> list[ContainerState]:
+        while True:
+            try:
+                return await self._host.containers_of(self._context.uid)
+            except RuntimeFailure as failure:
+                log.warning("pod %s: %s", self._context, failure)
+                await asyncio.sleep(_FIRST_RETRY_S)
+
+    async def _live(self, found: Sequence[ContainerState]) -> None:
+        context = self._context
+        self._stopping = False
+        self._containers = [
+            PodContainer(context, container, found) for container in context.spec.containers
+        ]
+        context.views = lambda: tuple(container.view() for container in self._containers)
+        async with asyncio.TaskGroup() as group:
+            publisher = group.create_task(context.keep_published())
+            if await self._settled(found):
+                lives = group.create_task(self._run_containers())
+                await context.terminating.wait()
+                await self._end(lives)
+            await self._leave()
+            publisher.cancel()
+
+    async def _settled(self, found: Sequence[ContainerState]) -> bool:
+        """Whether containers shall run, or are there to be ended. Gives the pod its address."""
+        context, phase = self._context, (self._context.pod.get("status") or {}).get("phase")
+        alive = [state for state in found if state.exit is None]
+        if alive:
+            await self._say_adopted(alive)
+        elif phase in TERMINAL or context.terminating.is_set() or context.spec.init_containers:
+            await self._only_wait(phase)
+            return False
+        if not (context.pod.get("status") or {}).get("startTime"):
+            message = f"Successfully assigned {context} to {self._host.settings.node}"
+            await context.emit("Normal", Reason.SCHEDULED, message)
+        while not context.ip:
+            if found_ip := self._host.addresses.address_of(context.uid, self._now()):
+                context.ip = found_ip
+                break
+            message = f"no free address in {self._host.settings.pod_cidr}"
+            await context.emit("Warning", Reason.FAILED, message)
+            if await self._ending_within(_NO_ADDRESS_RETRY_S):
+                return False
+        await context.publish()  # the address is stored before anything can listen on it
+        return True
+
+    async def _say_adopted(self, alive: Sequence[ContainerState]) -> None:
+        names = ", ".join(state.name for state in alive)
+        log.info("pod %s: adopted %s", self._context, names)
+        await self._context.emit("Normal", Reason.ADOPTED, f"Found running: {names}")
+
+    async def _only_wait(self, phase: str | None) -> None:
+        """Nothing is to be started: the pod is over, or it asks for what there isn't yet."""
+        context = self._context
+        if phase not in TERMINAL and not context.terminating.is_set():
+            names = ", ".join(context.spec.init_containers)
+            sentence = f"spec.initContainers: nodrop does not run init containers yet ({names})"
+            context.views = lambda: tuple(
+                ContainerView(
+                    name=c.name, image=c.image, state=Waiting("PodInitializing", sentence)
+                )
+                for c in context.spec.containers
+            )
+            await context.publish()
+            await context.emit("Warning", Reason.UNSUPPORTED, sentence)
+        await context.terminating.wait()
+
+    async def _run_containers(self) -> None:
+        """Start in order: the next one begins when the one before it has been tried."""
+        async with asyncio.TaskGroup() as group:
+            for container in self._containers:
+                group.create_task(container.run())
+                await container.tried.wait()
+
+    # The end
+
+    def _end_within(self, budget: Budget) -> None:
+        """Begin the end, or move its deadline."""
+        self._budget = budget
+        self._context.terminating.set()
+        self.wake()
+        left_s = budget.left_s(self._now())
+        if self._withdrawing is not None:
+            self._withdrawing.move_to(0)  # it is asked again, with what is left now
+        if self._stopping:
+            self._ask_stop(left_s)
+
+    def _ask_stop(self, left_s: float) -> None:
+        for container in self._containers:
+            container.ask_stop(left_s, hooks=not self._context.vanished.is_set())
+
+    async def _end(self, lives: asyncio.Task[None]) -> None:
+        """Unroute and drain → preStop → SIGTERM → SIGKILL, all inside one grace period."""
+        for container in self._containers:
+            if container.running is not None:
+                name = container.container.name
+                await self._context.emit("Normal", Reason.KILLING, f"Stopping container {name}")
+        if self._host.settings.acknowledged and self._context.ip:
+            await self._drain()
+        self._stopping = True
+        self._ask_stop(self._left_s())
+        await asyncio.wait({lives})
+
+    async def _drain(self) -> None:
+        """Wait until the proxy has let go of the pod and its requests in flight are over."""
+        withdrawn = await self._withdraw()
+        if withdrawn is None:
+            message = (
+                "the proxy did not acknowledge within the grace period that this pod gets no "
+                "more requests; it is ended all the same"
+            )
+            await self._context.emit("Warning", Reason.DRAIN_CUT, message)
+        elif withdrawn.in_flight > 0:
+            assert self._budget is not None
+            message = (
+                f"{withdrawn.in_flight} requests were still in flight after "
+                f"{withdrawn.took_s:.1f} s, the drain's share of the grace period of "
+                f"{self._budget.grace_s:g} s; raise terminationGracePeriodSeconds"
+            )
+            await self._context.emit("Warning", Reason.DRAIN_CUT, message)
+
+    async def _withdraw(self) -> Withdrawn | None:
+        """The proxy's answer; None when it gave none until the grace period was over."""
+        context = self._context
+        complained = False
+        while True:
+            self._withdrawing = Deadline.in_s(self._left_s())
+            try:
+                return await self._withdrawing.cut(
+                    self._host.traffic.withdraw(
+                        context.uid, context.ip, budget_s=self._drain_left_s()
+                    ),
+                    at_least_s=_LEAST_WITHDRAW_S,
+                )
+            except TimeoutError:
+                if self._left_s() <= 0:
+                    return None
+            except Exception as error:  # whatever the data plane's trouble: ask until time is up
+                if not complained:
+                    log.warning("pod %s: not withdrawn: %s; asking again", context, error)
+                complained = True
+                if self._left_s() <= 0:
+                    return None
+                await asyncio.sleep(min(0.1, self._left_s()))
+            finally:
+                self._withdrawing = None
+
+    async def _leave(self) -> None:
+        """Write how it ended, delete the object, and clean up once it is gone."""
+        context = self._context
+        if not context.vanished.is_set():
+            await context.publish()
+            await self._delete()
+            await context.vanished.wait()
+        await self._host.traffic.forget(context.uid)
+        for state in await self._host.containers_of(context.uid):
+            await self._host.runtime.remove(state.id)
+        self._host.folders.remove(context.uid)
+        self._host.addresses.release(context.uid, self._now())
+
+    async def _delete(self) -> None:
+        context = self._context
+        try:
+            left = await self._host.client.apply(
+                Delete(context.key, uid=context.uid, grace_period_s=0)
+            )
+        except ApiError as error:
+            if error.code not in (404, 409):
+                raise
+            left = None
+        if left is None or not (left["metadata"].get("finalizers")):
+            context.vanished.set()
+
+    # Arithmetic
+
+    def _now(self) -> datetime:
+        return self._host.clock.now()
+
+    def _left_s(self) -> float:
+        assert self._budget is not None
+        return self._budget.left_s(self._now())
+
+    def _drain_left_s(self) -> float:
+        assert self._budget is not None
+        sleep_s = longest_sleep_s(self._context.spec)
+        used_s = self._budget.grace_s - self._left_s()
+        return max(0.0, drain_share_s(self._budget.grace_s, sleep_s) - used_s)
+
+    async def _ending_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._context.terminating.wait()
+        except TimeoutError:
+            return False
+
+
+def _first(failures: BaseExceptionGroup[Exception]) -> BaseException:
+    """The innermost first failure of a group: one sentence is enough for the log."""
+    found: BaseException = failures
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
