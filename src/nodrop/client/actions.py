@@ -66,6 +66,9 @@ class Plan:
     actions: tuple[Action, ...] = ()
     because: tuple[str, ...] = ()
     look_again_after_s: float | None = None
+    #: Apply only if the API itself says that these are gone (404, or another uid). A cache may
+    #: know a dependent before its owner; collecting garbage on its word alone would be wrong.
+    only_if_gone: tuple[tuple[ObjectKey, Uid], ...] = ()
 
 
 NOTHING = Plan()

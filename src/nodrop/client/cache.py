@@ -76,6 +76,11 @@ class Cache:
         async with self._moved:
             await self._moved.wait_for(lambda: self._seen[key.kind] >= revision)
 
+    async def wait_gone(self, key: ObjectKey, uid: str) -> None:
+        """Return once the cache no longer holds the object of this uid."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: not self._holds(key, uid))
+
     async def run(self) -> None:
         """Keep all kinds up to date until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -83,6 +88,10 @@ class Cache:
                 group.create_task(self._follow(kind), name=f"cache {kind.plural}")
 
     # Private
+
+    def _holds(self, key: ObjectKey, uid: str) -> bool:
+        held = self._objects[key.kind].get(key) if key.kind in self._objects else None
+        return held is not None and held["metadata"]["uid"] == uid
 
     async def _follow(self, kind: Kind) -> None:
         while True:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from nodrop.client.actions import Plan
+from nodrop.client.actions import Action, Plan
 from nodrop.client.cache import Cache
+from nodrop.model.errors import ApiError
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey
 
@@ -27,8 +28,16 @@ class Watch:
     keys: Callable[[Cache, Obj], Iterable[ObjectKey]]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one action: the written object (None where there is none), or the error."""
+
+    action: Action
+    result: Obj | ApiError | None
+
+
 class Controller(Protocol[S]):
-    """read → decide; the loop applies. ``decide`` is pure and idempotent."""
+    """read → decide; the loop applies. All of it is pure, and ``decide`` is idempotent."""
 
     @property
     def name(self) -> str: ...
@@ -41,3 +50,11 @@ class Controller(Protocol[S]):
         ...
 
     def decide(self, snapshot: S) -> Plan: ...
+
+    def follow_up(self, snapshot: S, outcome: Outcome) -> tuple[Action, ...]:
+        """What to record once an action has succeeded or failed; mostly nothing.
+
+        Here because some facts exist only afterwards: a generated name belongs into an Event,
+        a refused create into a condition.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The Deployment controller: one file a concern, all of it pure."""

@@ -1,0 +1,1 @@
+"""EndpointSlices and Endpoints: which pods of a Service may get traffic; pure."""
