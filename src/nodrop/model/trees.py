@@ -24,3 +24,12 @@ def clone_without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [clone_without_nulls(item) for item in value]
     return value
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal; unlike Python's ``==``, ``true`` is not ``1``."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

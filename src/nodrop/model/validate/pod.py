@@ -179,13 +179,13 @@ def _changed_fields(new: Obj, old: Obj) -> set[str]:
 
 
 def missing_command(pod_spec: Obj) -> list[str]:
-    """Paths of containers without ``command``, inside the pod spec: ``containers[0]``.
+    """Paths of the commands that are missing, inside the pod spec: ``containers[0].command``.
 
     The API takes such a container, because an image may bring its own command; a process has
     no image, so the agent can't start it. `nodrop up` and the agent say it with these paths.
     """
     return [
-        f"{section}[{index}]"
+        f"{section}[{index}].command"
         for section in ("initContainers", "containers")
         for index, container in enumerate(pod_spec.get(section) or ())
         if not container.get("command")
