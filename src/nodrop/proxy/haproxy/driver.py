@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.haproxy.edge import Edge
 from nodrop.proxy.haproxy.plan import (
@@ -301,10 +301,7 @@ class HAProxy:
 
     async def _look_at_old_mains(self) -> None:
         if self._old_mains:
-            try:
-                running = {process.id for process in await self._processes.running(_MAIN)}
-            except KeeperFailure as error:
-                raise ProxyFailure(f"can't list the proxy's processes: {error}") from error
+            running = {process.id for process in await self._processes.running(_MAIN)}
             self._old_mains = tuple(id for id in self._old_mains if id in running)
 
     async def _sweep(self, admin: AdminSocket) -> None:

@@ -39,7 +39,10 @@ class Edge:
         self._current = running[-1] if running else None
         for process in running[:-1]:
             await self._processes.finish(process)
-        held = await self._processes.keeper.listening()
+        try:
+            held = await self._processes.keeper.listening()
+        except KeeperFailure as error:
+            raise ProxyFailure(f"can't list the held sockets: {error}") from error
         self._held = {
             name: Listener(host, port)
             for name, (host, port) in held.items()

@@ -64,7 +64,7 @@ class Processes:
     async def running(self, role: str) -> list[Process]:
         """The processes of a role that run, oldest first; records of ended ones are removed."""
         found = []
-        for record in await self.keeper.list():
+        for record in await self._records():
             if record.labels.get(ROLE) != role:
                 continue
             process = _process(record)
@@ -78,7 +78,7 @@ class Processes:
         """Name the process that follows all those known."""
         known = [
             int(record.labels[GENERATION])
-            for record in await self.keeper.list()
+            for record in await self._records()
             if record.labels.get(ROLE) == role
         ]
         generation = max(known, default=0) + 1
@@ -139,6 +139,12 @@ class Processes:
             if error.code != "ESRCH":  # it has ended already
                 raise ProxyFailure(f"can't end {process.id}: {error}") from error
 
+    async def _records(self) -> list[ProcessRecord]:
+        try:
+            return await self.keeper.list()
+        except KeeperFailure as error:
+            raise ProxyFailure(f"can't list the proxy's processes: {error}") from error
+
     async def _kill(self, process: Process) -> None:
         try:
             await self.keeper.retire(process.id)
@@ -149,7 +155,7 @@ class Processes:
         await self._forget(process)
 
     async def _check_alive(self, process: Process, restarts: int | None) -> None:
-        for record in await self.keeper.list():
+        for record in await self._records():
             if record.id == process.id and (restarts is None or record.restarts <= restarts):
                 return
         raise ProxyFailure(f"{process.id} ends again and again")

@@ -1,0 +1,42 @@
+"""What the agent asks of the data plane before it ends a pod: the acknowledged order.
+
+It lives beside Client because agent and proxy both speak it and never import each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nodrop.model.meta import Uid
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """The data plane has let go of a pod.
+
+    ``in_flight`` is how many requests were still running when the budget ended (0 = all over);
+    ``took_s`` the seconds from the call to the return.
+    """
+
+    in_flight: int
+    took_s: float
+
+
+class Traffic(Protocol):
+    """The one promise that makes a rollout lossless (architecture: the invariant)."""
+
+    async def withdraw(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+        """Return once no new request can reach the pod and those in flight are over.
+
+        Returns at the latest when ``budget_s`` is used up, and then too only after the proxy
+        has acknowledged a table without the pod. While no other endpoint of its Service is
+        ready and a replacement is on its way, the pod keeps serving within the budget
+        (upstream's fall-back to serving terminating endpoints). Safe to call again after a
+        restart of the control plane. A pod the proxy never knew returns at once.
+        """
+        ...
+
+    async def forget(self, pod: Uid) -> None:
+        """The pod is gone: its address may be used again."""
+        ...

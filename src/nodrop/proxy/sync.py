@@ -1,0 +1,269 @@
+"""The shell around the routing table: cache → plan_table → Proxy.apply; and Traffic for the agent.
+
+One apply is in flight at a time; changes during it make the next one. Every wish for a new table
+gets a number, and whoever needs the proxy's word waits until that number is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from nodrop.client.actions import Emit
+from nodrop.client.cache import Cache
+from nodrop.client.protocol import Client, WatchEvent
+from nodrop.client.traffic import Withdrawn
+from nodrop.events import Reason
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SERVICE, Kind
+from nodrop.model.meta import Obj, Uid
+from nodrop.proxy.protocol import Listener, Proxy, ProxyFailure, RoutingTable, ServicePort
+from nodrop.proxy.routing import (
+    Sources,
+    diff_tables,
+    plan_endpoints,
+    plan_refusals,
+    pods_in_slices,
+    services_by_listener,
+    table_of,
+)
+from nodrop.proxy.withdrawal import hold_longer_s
+
+log = logging.getLogger(__name__)
+
+#: What the cache must hold for the proxy.
+KINDS: tuple[Kind, ...] = (SERVICE, ENDPOINTSLICE, INGRESS, INGRESSCLASS)
+
+_FIRST_RETRY_S, _LONGEST_RETRY_S = 0.05, 2.0
+_VERIFY_S = 10.0
+#: Requests to a pool that has just lost its last pod are held so long: the next pod of a
+#: Recreate rollout exists only after the last one is gone.
+_SERVED_S = 2.0
+#: A table without the pod is waited for at least so long, however small the budget.
+_ACKNOWLEDGE_S = 2.0
+
+
+class ProxySync:
+    """Keeps the data plane at the table of the present objects; withdraws pods in order.
+
+    ``client`` records Events about Services that can't be listened on; without it nothing is
+    recorded. ``node_address`` is where NodePorts are listened on.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        proxy: Proxy,
+        *,
+        client: Client | None = None,
+        node_address: str = "127.0.0.1",
+    ) -> None:
+        self._cache = cache
+        self._proxy = proxy
+        self._client = client
+        self._node_address = node_address
+        self._terminating: set[str] = set()
+        self._barred: set[str] = set()
+        self._forgotten: set[str] = set()
+        self._wanted = 0
+        self._acknowledged = 0
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._applied: RoutingTable | None = None
+        self._unheld: Mapping[Listener, str] = {}
+        self._refused: Mapping[Listener, str] = {}
+        self._served_until: dict[ServicePort, float] = {}
+        cache.subscribe(self._on_change)
+
+    @property
+    def table(self) -> RoutingTable | None:
+        """The table that the proxy has acknowledged last."""
+        return self._applied
+
+    @property
+    def refused(self) -> Mapping[Listener, str]:
+        """Listeners that are not served, and why."""
+        return self._refused
+
+    async def run(self) -> None:
+        """Follow the cache until cancelled. The first table waits until the cache is complete."""
+        await self._cache.synced()
+        self._poke()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(), name="proxy sync")
+            group.create_task(self._verify(), name="proxy verification")
+
+    async def caught_up(self) -> None:
+        """Return once the proxy has acknowledged a table of everything seen until now."""
+        await self._acknowledgement(self._poke())
+
+    # Traffic: what the agent asks for.
+
+    async def withdraw(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+        """See nodrop.client.traffic.Traffic."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        self._terminating.add(pod)
+        self._poke()
+        await self._hold(pod, start, budget_s)
+        self._barred.add(pod)
+        number = self._poke()
+        try:
+            async with asyncio.timeout_at(start + max(budget_s, _ACKNOWLEDGE_S)):
+                await self._acknowledgement(number)
+        except TimeoutError:
+            log.error("the proxy has not acknowledged a table without pod %s (%s)", pod, address)
+            return Withdrawn(in_flight=1, took_s=loop.time() - start)
+        left = await self._drain(pod, max(0.0, start + budget_s - loop.time()))
+        return Withdrawn(in_flight=left, took_s=loop.time() - start)
+
+    async def forget(self, pod: Uid) -> None:
+        """See nodrop.client.traffic.Traffic. It stays barred while a slice still names it."""
+        self._forgotten.add(pod)
+        self._poke()
+
+    async def _hold(self, pod: str, start: float, budget_s: float) -> None:
+        """Let the pod serve on while nobody else can: see hold_longer_s."""
+        loop = asyncio.get_running_loop()
+        async with self._moved:  # held between looking and waiting: no change is missed
+            while True:
+                longer_s = hold_longer_s(
+                    pod,
+                    plan_endpoints(self._sources()),
+                    waited_s=loop.time() - start,
+                    budget_s=budget_s,
+                )
+                if longer_s is None:
+                    return
+                try:
+                    async with asyncio.timeout(longer_s):
+                        await self._moved.wait()
+                except TimeoutError:
+                    pass  # the next look says what that means
+
+    async def _drain(self, pod: str, timeout_s: float) -> int:
+        try:
+            return await self._proxy.drain(pod, timeout_s)
+        except ProxyFailure as error:
+            log.error("can't tell what pod %s has in flight: %s", pod, error)
+            return 1
+
+    # Following the cache.
+
+    def _on_change(self, event: WatchEvent, before: Obj | None) -> None:
+        if event.obj.get("kind") in _KIND_NAMES:
+            self._poke()
+
+    def _poke(self) -> int:
+        """Ask for a table as of now; returns the number to be acknowledged."""
+        self._wanted += 1
+        self._wake.set()
+        return self._wanted
+
+    async def _acknowledgement(self, number: int) -> None:
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._acknowledged >= number)
+
+    async def _follow(self) -> None:
+        retry_s = _FIRST_RETRY_S
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(0)  # what changes in the same turn of the loop goes together
+            self._wake.clear()
+            try:
+                await self._bring_up_to_date()
+                retry_s = _FIRST_RETRY_S
+            except ProxyFailure as error:
+                log.error("%s; trying again in %.2f s", error, retry_s)
+                self._applied = None
+                self._wake.set()
+                await asyncio.sleep(retry_s)
+                retry_s = min(retry_s * 2, _LONGEST_RETRY_S)
+
+    async def _bring_up_to_date(self) -> None:
+        number = self._wanted
+        sources = self._sources()
+        table = table_of(sources, plan_endpoints(sources))
+        if table != self._applied:
+            await self._apply(table)
+        async with self._moved:
+            self._acknowledged = number
+            self._moved.notify_all()
+        await self._report({**self._unheld, **plan_refusals(sources.services)}, sources)
+
+    async def _apply(self, table: RoutingTable) -> None:
+        applied = await self._proxy.apply(table)
+        before, self._applied = self._applied or RoutingTable(), table
+        self._unheld = applied.refused
+        self._remember_served(before, table)
+        if changes := diff_tables(before, table):
+            log.info("routing: %s", "; ".join(changes))
+
+    def _sources(self) -> Sources:
+        slices = self._cache.list(ENDPOINTSLICE)
+        self._drop_forgotten(slices)
+        return Sources(
+            services=self._cache.list(SERVICE),
+            slices=slices,
+            ingresses=self._cache.list(INGRESS),
+            classes=self._cache.list(INGRESSCLASS),
+            terminating=frozenset(self._terminating),
+            barred=frozenset(self._barred),
+            served=self._just_served(),
+            node_address=self._node_address,
+        )
+
+    def _drop_forgotten(self, slices: Sequence[Obj]) -> None:
+        gone = self._forgotten - pods_in_slices(slices) if self._forgotten else set()
+        self._forgotten -= gone
+        self._terminating -= gone
+        self._barred -= gone
+
+    def _remember_served(self, before: RoutingTable, after: RoutingTable) -> None:
+        """Note the pools that have just lost their last pod; look again when that was long ago."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._served_until = {pool: end for pool, end in self._served_until.items() if end > now}
+        for pool in _served(before) - _served(after):
+            self._served_until[pool] = now + _SERVED_S
+            loop.call_later(_SERVED_S + 0.001, self._poke)
+
+    def _just_served(self) -> frozenset[ServicePort]:
+        """Pools that have a pod now, or had one a moment ago."""
+        now = asyncio.get_running_loop().time()
+        recent = {pool for pool, end in self._served_until.items() if end > now}
+        return frozenset(recent | (_served(self._applied) if self._applied else set()))
+
+    async def _verify(self) -> None:
+        while True:
+            await asyncio.sleep(_VERIFY_S)
+            try:
+                fine = await self._proxy.verify()
+            except ProxyFailure as error:
+                log.error("%s", error)
+                fine = False
+            if not fine or self._unheld:
+                self._applied = None
+                self._poke()
+
+    async def _report(self, refused: Mapping[Listener, str], sources: Sources) -> None:
+        new = {at: why for at, why in refused.items() if self._refused.get(at) != why}
+        self._refused = refused
+        if not new or self._client is None:
+            return
+        owners = services_by_listener(sources.services, self._node_address)
+        for listener, why in sorted(new.items()):
+            if (service := owners.get(listener)) is None:
+                continue
+            try:
+                await self._client.apply(Emit(service, "Warning", Reason.PORT_UNAVAILABLE, why))
+            except ApiError as error:
+                log.warning("can't record an Event (%s): %s", why, error)
+
+
+def _served(table: RoutingTable) -> set[ServicePort]:
+    return {pool for pool, backends in table.pools.items() if backends}
+
+
+_KIND_NAMES = frozenset(kind.kind for kind in KINDS)
