@@ -1,0 +1,86 @@
+"""The demo's engine: in a folder of its own, and gone without a trace afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import click
+import psutil
+
+from nodrop.cli.background import ensure_engine
+from nodrop.cli.session import Failure
+from nodrop.model.meta import Obj
+from nodrop.statedir import StateDir
+
+_STOP_TIMEOUT_S = 60.0
+_ARGUMENTS = ("--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
+
+
+@asynccontextmanager
+async def own_engine(*, keep: bool) -> AsyncIterator[tuple[StateDir, Obj]]:
+    """(state folder, engine.json) of a fresh engine; all of it ended and removed at the end."""
+    state = StateDir(Path(tempfile.mkdtemp(prefix="nodrop-demo-")))
+    try:
+        engine, _ = await ensure_engine(state, _ARGUMENTS)
+        yield state, engine
+    finally:
+        if keep:
+            click.echo(f"kept running; to end it: nodrop down --state {state.root}")
+        else:
+            await asyncio.shield(_remove(state))
+
+
+async def _remove(state: StateDir) -> None:
+    """End everything and remove the folder. Raises Failure; then the folder stays."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "nodrop", "down", "--state", str(state.root)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,  # a second Ctrl-C must not leave half of it running
+    )
+    try:
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        said, _ = await process.communicate()
+    if process.returncode:
+        raise Failure(
+            f"the demo's engine could not be ended: {said.decode(errors='replace').strip()}",
+            hint=f"its folder is {state.root}; try: nodrop down --state {state.root}",
+        )
+    shutil.rmtree(state.root)
+
+
+def memory_of(engine: Obj) -> dict[str, int]:
+    """Proportional memory in bytes of control plane, keeper and proxy, and of all together."""
+    pids = engine["pids"]
+    found = {
+        "engine": _memory_bytes([pids["engine"]]),
+        "keeper": _memory_bytes([pids["keeper"]]),
+        "proxy": _memory_bytes(pids["proxy"]),
+    }
+    return {**found, "total": sum(found.values())}
+
+
+def _memory_bytes(pids: Iterable[int]) -> int:
+    """PSS, which shares out shared pages; resident memory where the kernel doesn't tell it."""
+    total = 0
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            try:
+                total += process.memory_full_info().pss
+            except (psutil.AccessDenied, AttributeError):
+                total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total
