@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from nodrop.model.defaults import apply_defaults
 from nodrop.model.errors import ApiError, invalid
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
+from nodrop.model.schema import decode_strictness
 from nodrop.model.validate import validate_create, validate_update
 from nodrop.registry.interface import FieldValidation, PatchType
 
@@ -20,9 +22,23 @@ def clone(obj: Obj) -> Obj:
     return copied
 
 
-def check_fields(kind: Kind, obj: Obj, strictness: FieldValidation) -> tuple[str, ...]:
-    """Warnings about unknown fields. Raises 400 for them when strict, and for wrong types."""
-    return ()
+def check_fields(
+    kind: Kind, obj: Obj, strictness: FieldValidation, stored: Obj | None = None
+) -> tuple[str, ...]:
+    """Warnings about unknown fields. Raises 400 for them when strict, always for wrong types.
+
+    Unknown fields that ``stored`` has already are not complained about again.
+    """
+    findings = decode_strictness(obj, kind)
+    if error := findings.type_error():
+        raise error
+    if findings.unknown and stored is not None:
+        known = decode_strictness(stored, kind).unknown
+        new = tuple(field for field in findings.unknown if field not in known)
+        findings = replace(findings, unknown=new)
+    if strictness == "Strict" and (error := findings.strict_error()):
+        raise error
+    return findings.warnings() if strictness == "Warn" else ()
 
 
 def completed(obj: Obj) -> Obj:

@@ -124,7 +124,7 @@ class Registry:
         stored = self._stored(key)
         warnings: tuple[str, ...] = ()
         if subresource != "scale":
-            warnings = checks.check_fields(key.kind, obj, options.field_validation)
+            warnings = checks.check_fields(key.kind, obj, options.field_validation, stored)
         new = replacement(key, stored, checks.clone(obj), subresource)
         new = checks.completed(new)
         checks.check_update(key.kind, new, stored, subresource)
