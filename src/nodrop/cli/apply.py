@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nodrop.check.grace import hook_warnings
 from nodrop.check.source import Document
 from nodrop.cli.hints import hint_for
 from nodrop.cli.session import Failure
@@ -59,6 +60,17 @@ def prepare(documents: Iterable[Document], namespace: str) -> list[Obj]:
     if wrong:
         raise Failure("\n".join(wrong))
     return sorted(prepared, key=lambda obj: obj["kind"] != "Namespace")
+
+
+def warnings_of(objects: Iterable[Obj]) -> list[str]:
+    """What the manifests already show to go wrong in a rollout, though the API takes them."""
+    found: list[str] = []
+    for obj in objects:
+        pod_spec, path = _pod_spec(obj)
+        if pod_spec:
+            name = f"{obj['kind']} {obj['metadata']['name']}"
+            found.extend(f"{name}: {text}" for text in hook_warnings(pod_spec, path.rstrip(".")))
+    return found
 
 
 async def apply_all(client: HttpClient, objects: Sequence[Obj]) -> list[Applied]:
@@ -130,7 +142,7 @@ async def _try(client: HttpClient, obj: Obj, new_namespaces: set[str]) -> None:
     ):
         metadata = {**obj["metadata"], "namespace": "default"}
         try:
-            await client.create({**obj, "metadata": metadata}, dry_run=True, strict=True)
+            await client.create({**obj, "metadata": metadata}, query=_query(dry_run=True))
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
@@ -156,15 +168,21 @@ async def _apply(client: HttpClient, obj: Obj, *, dry_run: bool) -> Applied:
     except ApiError as error:
         if error.code != 404:
             raise
-        await client.create(modified, dry_run=dry_run, strict=True)
+        await client.create(modified, query=_query(dry_run=dry_run))
         return Applied(key, "created")
     original = json.loads(annotations_of(current).get(LAST_APPLIED) or "{}")
     patch = three_way_patch(original, modified, current, key.kind)
     if not patch:
         return Applied(key, "unchanged")
-    written = await client.patch_strategic(key, patch, dry_run=dry_run, strict=True)
+    written = await client.patch_strategic(key, patch, query=_query(dry_run=dry_run))
     same = written["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
     return Applied(key, "unchanged" if same else "configured")
+
+
+def _query(*, dry_run: bool) -> dict[str, str]:
+    """Unknown fields are errors: a misspelt one would be dropped without a word."""
+    query = {"fieldValidation": "Strict", "fieldManager": "nodrop-up"}
+    return {**query, "dryRun": "All"} if dry_run else query
 
 
 def _with_last_applied(obj: Obj) -> Obj:

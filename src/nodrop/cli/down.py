@@ -80,13 +80,26 @@ async def _until_deleted(client: object, key: ObjectKey, uid: str) -> None:
             return
 
 
+async def _keeper_answers(state: StateDir) -> bool:
+    from nodrop.keeper.client import KeeperClient
+    from nodrop.keeper.protocol import KeeperFailure
+
+    keeper = KeeperClient(state.keeper_socket)
+    try:
+        await keeper.info()
+    except KeeperFailure:
+        return False
+    finally:
+        keeper.close()
+    return True
+
+
 async def _stop_everything(state: StateDir, timeout_s: float) -> None:
     from nodrop.cli.background import ensure_engine, running_engine, until_gone
-    from nodrop.keeper.client import keeper_answers
 
     engine = running_engine(state)
     if engine is None:
-        if not await keeper_answers(state.keeper_socket):
+        if not await _keeper_answers(state):
             click.echo(f"nothing runs with the state folder {state.root}")
             return
         # Pods outlive their engine; only an engine knows how to end them properly.

@@ -128,8 +128,7 @@ async def _last_lines(client: HttpClient, key: ObjectKey, problem: Problem) -> l
             chunks = [
                 chunk
                 async for chunk in client.logs(
-                    key.namespace,
-                    problem.pod,
+                    ObjectKey(POD, key.namespace, problem.pod),
                     container=problem.container,
                     tail_lines=_LAST_LINES,
                     previous=previous,

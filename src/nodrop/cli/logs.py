@@ -46,9 +46,8 @@ async def logs(
             name = pod["metadata"]["name"]
             prefix = f"[{name}] ".encode() if len(pods) > 1 else b""
             stream = client.logs(
-                namespace,
-                name,
-                container=container or pod["spec"]["containers"][0]["name"],
+                ObjectKey(POD, namespace, name),
+                container=container,
                 follow=follow,
                 previous=previous,
                 tail_lines=tail_lines,

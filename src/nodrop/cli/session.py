@@ -64,7 +64,7 @@ def runs(main: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
-        except (Failure, ApiError, BrokenManifest) as error:
+        except (Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
             end(error)
         sys.exit(code or 0)
 
@@ -75,6 +75,10 @@ def end(error: Exception) -> NoReturn:
     """Print ``error`` and its hint and exit with its code."""
     from nodrop.cli.hints import hint_for
 
+    while isinstance(error, ExceptionGroup):  # from side-by-side work: the first one tells it
+        error = error.exceptions[0]
+    if not isinstance(error, Failure | ApiError | BrokenManifest):
+        raise error
     click.echo(f"error: {error}", err=True)
     hint = error.hint if isinstance(error, Failure) else hint_for(error)
     if hint:

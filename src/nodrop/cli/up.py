@@ -42,11 +42,13 @@ async def up(
     why, and the version that ran before keeps serving.
     """
     from nodrop.check.source import read_files
-    from nodrop.cli.apply import apply_all, prepare
+    from nodrop.cli.apply import apply_all, prepare, warnings_of
     from nodrop.cli.background import ensure_engine
     from nodrop.cli.follow import follow
 
     objects = prepare(read_files(files), namespace)
+    for warning in warnings_of(objects):
+        click.echo(f"warning: {warning}", err=True)
     engine, started = await ensure_engine(state, _serve_arguments(http_port, api_port, bind))
     if started and not as_json:
         click.echo(f"engine started (pid {engine['pids']['engine']}, state {state.root})")

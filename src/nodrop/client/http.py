@@ -130,6 +130,11 @@ class HttpClient:
 
     # Beyond it, for the CLI
 
+    async def create(self, obj: Obj, *, query: Mapping[str, str] | None = None) -> Obj:
+        """POST, with query parameters such as ``dryRun`` and ``fieldValidation``."""
+        namespace = (obj.get("metadata") or {}).get("namespace")
+        return await self._call("POST", collection_path(_served(obj), namespace), query, obj)
+
     async def patch_strategic(
         self, key: ObjectKey, patch: Obj, *, query: Mapping[str, str] | None = None
     ) -> Obj:
@@ -188,9 +193,7 @@ class HttpClient:
     async def _write(self, action: Create | Update | Patch | Delete) -> Obj | None:
         match action:
             case Create(obj):
-                namespace = (obj.get("metadata") or {}).get("namespace")
-                path = collection_path(_served(obj), namespace)
-                return await self._call("POST", path, None, obj)
+                return await self.create(obj)
             case Update(obj, subresource):
                 _served(obj)
                 return await self._call("PUT", object_path(key_of(obj), subresource), None, obj)
