@@ -7,12 +7,16 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nodrop.cli.session import Failure, connect, namespace_option, runs, state_option
 from nodrop.model.meta import ObjectKey
 from nodrop.statedir import StateDir
+
+if TYPE_CHECKING:
+    from nodrop.client.http import HttpClient
 
 
 @click.command(short_help="Delete objects, or stop everything.")
@@ -66,11 +70,9 @@ async def _delete(state: StateDir, files: Sequence[Path], namespace: str, timeou
             raise Failure(f"still being deleted after {timeout_s:g} s: {key}") from None
 
 
-async def _until_deleted(client: object, key: ObjectKey, uid: str) -> None:
-    from nodrop.client.http import HttpClient
+async def _until_deleted(client: HttpClient, key: ObjectKey, uid: str) -> None:
     from nodrop.client.protocol import Scope
 
-    assert isinstance(client, HttpClient)
     scope = Scope(key.namespace or None, fields=(("metadata.name", key.name),))
     page = await client.list(key.kind, scope)
     if not any(item["metadata"]["uid"] == uid for item in page.items):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +23,9 @@ from nodrop.client.http import HttpClient
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT, EVENT, POD, REPLICASET
 from nodrop.model.meta import Obj, ObjectKey, controller_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 #: How long a lasting problem must last before following gives up: a ConfigMap may be on its way.
 _PATIENCE_S = 5.0
@@ -144,36 +149,18 @@ async def _last_lines(client: HttpClient, key: ObjectKey, problem: Problem) -> l
 _Show = Callable[[dict[ObjectKey, Standing], _Picture], None]
 
 
-class _display:  # noqa: N801 - used as a function: with _display(…) as show
-    """``show`` for a terminal (a live table) or for a pipe (a line for each change)."""
-
-    def __init__(self, cache: Cache, quiet: bool) -> None:
-        self._cache = cache
-        self._quiet = quiet
-        self._live: object | None = None
-
-    def __enter__(self) -> _Show:
-        if self._quiet:
-            return lambda _standings, _picture: None
-        if not click.get_text_stream("stdout").isatty():
-            return _say_changes
+@contextmanager
+def _display(cache: Cache, quiet: bool) -> Iterator[_Show]:
+    """``show`` for a terminal (a live table), for a pipe (a line a change), or for nobody."""
+    if quiet:
+        yield lambda _standings, _picture: None
+    elif not click.get_text_stream("stdout").isatty():
+        yield _say_changes
+    else:
         from rich.live import Live
 
-        live = Live(refresh_per_second=10)
-        live.start()
-        self._live = live
-
-        def show(standings: dict[ObjectKey, Standing], picture: _Picture) -> None:
-            live.update(_table(self._cache, standings))
-
-        return show
-
-    def __exit__(self, *_error: object) -> None:
-        if self._live is not None:
-            from rich.live import Live
-
-            assert isinstance(self._live, Live)
-            self._live.stop()
+        with Live(refresh_per_second=10) as live:
+            yield lambda standings, _picture: live.update(_table(cache, standings))
 
 
 def _say_changes(standings: dict[ObjectKey, Standing], picture: _Picture) -> None:
@@ -184,12 +171,12 @@ def _say_changes(standings: dict[ObjectKey, Standing], picture: _Picture) -> Non
             picture.said[key] = text
 
 
-def _table(cache: Cache, standings: dict[ObjectKey, Standing]) -> object:
+def _table(cache: Cache, standings: dict[ObjectKey, Standing]) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    parts: list[object] = []
+    parts: list[RenderableType] = []
     for key, standing in standings.items():
         table = Table(box=None, pad_edge=False)
         for column in ("Pod", "Version", "State", "Address"):
@@ -205,7 +192,7 @@ def _table(cache: Cache, standings: dict[ObjectKey, Standing]) -> object:
             )
         parts.extend([Text(standing.message, style="bold"), table])
         parts.extend(Text(f"  {problem}", style="red") for problem in standing.problems)
-    return Group(*parts)  # type: ignore[arg-type]
+    return Group(*parts)
 
 
 def _pods_of(cache: Cache, key: ObjectKey) -> list[Obj]:

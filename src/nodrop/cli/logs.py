@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from nodrop.cli.session import Failure, connect, namespace_option, runs, state_o
 from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET
 from nodrop.model.meta import Obj, ObjectKey, controller_of
 from nodrop.statedir import StateDir
+
+if TYPE_CHECKING:
+    from nodrop.client.http import HttpClient
 
 
 @click.command(short_help="Print what pods wrote.")
@@ -36,10 +40,7 @@ async def logs(
     timestamps: bool,
 ) -> None:
     """Print what TARGET wrote: a pod, or deployment/NAME (all its pods, each line with its pod)."""
-    from nodrop.client.http import HttpClient
-
     async with connect(state) as client:
-        assert isinstance(client, HttpClient)
         pods = await _pods(client, namespace, target)
 
         async def print_logs(pod: Obj) -> None:
@@ -74,11 +75,9 @@ def _write(lines: list[bytes]) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _pods(client: object, namespace: str, target: str) -> list[Obj]:
-    from nodrop.client.http import HttpClient
+async def _pods(client: HttpClient, namespace: str, target: str) -> list[Obj]:
     from nodrop.client.protocol import Scope
 
-    assert isinstance(client, HttpClient)
     kind, _, name = target.rpartition("/")
     if kind in ("", "pod", "pods", "po"):
         return [await client.get(ObjectKey(POD, namespace, name))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from nodrop.client.actions import Patch
 from nodrop.model.kinds import DEPLOYMENT, REPLICASET
 from nodrop.model.meta import Obj, ObjectKey, annotations_of, controller_of, format_time
 from nodrop.statedir import StateDir
+
+if TYPE_CHECKING:
+    from nodrop.client.http import HttpClient
 
 #: Annotations that belong to a revision and not to its template (kubectl's undo keeps them).
 _NOT_OF_A_REVISION = {
@@ -187,11 +191,9 @@ def _target(revisions: dict[int, Obj], deployment: Obj, wanted: int) -> tuple[in
     return number, revisions[number]
 
 
-async def _revisions(client: object, deployment: Obj) -> dict[int, Obj]:
-    from nodrop.client.http import HttpClient
+async def _revisions(client: HttpClient, deployment: Obj) -> dict[int, Obj]:
     from nodrop.client.protocol import Scope
 
-    assert isinstance(client, HttpClient)
     page = await client.list(REPLICASET, Scope(deployment["metadata"]["namespace"]))
     return {
         int(annotations_of(rs).get(REVISION, 0)): rs

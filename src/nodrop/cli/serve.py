@@ -7,11 +7,15 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nodrop.cli.session import USAGE, Failure, end, state_option
 from nodrop.statedir import StateDir
+
+if TYPE_CHECKING:
+    from nodrop.wiring.engine import Engine
 
 
 @click.command(short_help="Run the engine in the foreground.")
@@ -59,7 +63,8 @@ def serve(
     and the next ``nodrop serve`` adopts them. ``nodrop down`` ends everything.
     """
     from nodrop.journal import configure
-    from nodrop.wiring import Engine, EngineFailure, EngineOptions
+    from nodrop.wiring.engine import Engine, EngineOptions
+    from nodrop.wiring.files import EngineFailure
 
     configure(log_level)
     options = EngineOptions(
@@ -77,10 +82,7 @@ def serve(
     sys.exit(0)
 
 
-async def _serve(engine: object) -> None:
-    from nodrop.wiring import Engine
-
-    assert isinstance(engine, Engine)
+async def _serve(engine: Engine) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.stop)

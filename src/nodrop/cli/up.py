@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from nodrop.cli.session import FAILED, connect, namespace_option, runs, state_op
 from nodrop.model.kinds import DEPLOYMENT
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
+
+if TYPE_CHECKING:
+    from nodrop.client.http import HttpClient
 
 
 @click.command(short_help="Apply manifests, follow the rollout, print the URLs.")
@@ -90,11 +94,9 @@ def _serve_arguments(
     return arguments
 
 
-async def _urls(client: object, engine: Obj) -> list[str]:
+async def _urls(client: HttpClient, engine: Obj) -> list[str]:
     from nodrop.cli.urls import urls_of
-    from nodrop.client.http import HttpClient
     from nodrop.model.kinds import INGRESS
 
-    assert isinstance(client, HttpClient)
     page = await client.list(INGRESS)
     return urls_of(page.items, engine["http"]["urls"])
