@@ -1,0 +1,89 @@
+import pytest
+
+from nodrop.apiserver.parameters import (
+    delete_options,
+    list_options,
+    log_options,
+    write_options,
+)
+from nodrop.model.errors import ApiError
+
+
+def test_a_list_reads_its_query() -> None:
+    options = list_options(
+        {
+            "labelSelector": "app=web",
+            "fieldSelector": "metadata.name=x",
+            "resourceVersion": "12",
+            "limit": "5",
+            "timeoutSeconds": "7",
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+        },
+        "default",
+    )
+    assert options.scope.namespace == "default"
+    assert options.scope.fields == (("metadata.name", "x"),)
+    assert (options.revision, options.limit, options.timeout_s) == (12, 5, 7.0)
+    assert options.watch
+    assert options.bookmarks
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "words"),
+    [
+        ({"resourceVersion": "x"}, 400, "not a whole number"),
+        ({"limit": "many"}, 400, "not a whole number"),
+        (
+            {"watch": "true", "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"},
+            422,
+            "sendInitialEvents is forbidden for watch",
+        ),
+        ({"resourceVersionMatch": "Exact"}, 422, "unless resourceVersion is provided"),
+        ({"resourceVersionMatch": "Near", "resourceVersion": "1"}, 422, "Unsupported value"),
+    ],
+)
+def test_a_list_that_can_not_be(query: dict[str, str], code: int, words: str) -> None:
+    with pytest.raises(ApiError, match=words) as failure:
+        list_options(query, None)
+    assert failure.value.code == code
+
+
+def test_delete_options_come_from_the_body_before_the_query() -> None:
+    body = {
+        "propagationPolicy": "Foreground",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u", "resourceVersion": "3"},
+        "dryRun": ["All"],
+    }
+    options = delete_options({"gracePeriodSeconds": "9"}, body)
+    assert (options.propagation, options.grace_period_s) == ("Foreground", 0)
+    assert (options.uid, options.revision, options.dry_run) == ("u", 3, True)
+    assert delete_options({"gracePeriodSeconds": "9"}, {}).grace_period_s == 9
+    assert delete_options({"orphanDependents": "true"}, {}).propagation == "Orphan"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"dryRun": "Some"}, {"fieldValidation": "Perhaps"}],
+)
+def test_write_options_that_are_unknown_are_refused(query: dict[str, str]) -> None:
+    with pytest.raises(ApiError, match="Unsupported value"):
+        write_options(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (
+            {"sinceSeconds": "1", "sinceTime": "2026-11-23T10:00:00Z"},
+            "at most one of `sinceTime` or `sinceSeconds`",
+        ),
+        ({"tailLines": "-1"}, "must be greater than or equal to 0"),
+        ({"limitBytes": "0"}, "must be greater than 0"),
+    ],
+)
+def test_log_options_that_can_not_be(query: dict[str, str], words: str) -> None:
+    with pytest.raises(ApiError, match=words) as failure:
+        log_options(query)
+    assert failure.value.code == 422
