@@ -8,10 +8,12 @@ from typing import Any
 import msgspec
 
 from nodrop.model.defaults import apply_defaults
-from nodrop.model.errors import ApiError, invalid
+from nodrop.model.errors import invalid
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
+from nodrop.model.patch import json_patch, merge_patch
 from nodrop.model.schema import decode_strictness
+from nodrop.model.strategic import strategic_merge
 from nodrop.model.validate import validate_create, validate_update
 from nodrop.registry.interface import FieldValidation, PatchType
 
@@ -65,19 +67,10 @@ def check_update(kind: Kind, obj: Obj, stored: Obj, subresource: str | None) -> 
 
 def patched(kind: Kind, obj: Obj, patch: Any, patch_type: PatchType) -> Obj:
     """``obj`` with ``patch`` applied. Raises 400 or 422 for a patch that can't be."""
-    if patch_type == "merge":
-        merged: Obj = _merge(obj, patch)
-        return merged
-    raise ApiError(415, "UnsupportedMediaType", f"patches of type {patch_type} are not served yet")
-
-
-def _merge(target: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merge(merged.get(key), value)
-    return merged
+    match patch_type:
+        case "json":
+            return json_patch(obj, patch)
+        case "merge":
+            return merge_patch(obj, patch)
+        case "strategic":
+            return strategic_merge(obj, patch, kind)

@@ -215,41 +215,51 @@ class SqliteStore:
 
 
 def _connect(path: str) -> sqlite3.Connection:
+    if path != ":memory:" and not Path(path).exists():
+        # A file that was moved away leaves its write-ahead log; it must not enter the new file.
+        for suffix in ("-wal", "-shm"):
+            Path(path + suffix).unlink(missing_ok=True)
     try:
         return sqlite3.connect(path, isolation_level=None, timeout=0.5)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StoreFailure(f"state file {path} can't be opened: {error}") from error
 
 
 def _prepare_schema(db: sqlite3.Connection, path: str) -> None:
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not empty:
+        _check_file(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
-    found: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise _corrupt(path, found)
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    application: int = db.execute("PRAGMA application_id").fetchone()[0]
-    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if empty:
         schema = resources.files("nodrop.store").joinpath("schema.sql").read_text()
         db.executescript(
             f"BEGIN IMMEDIATE; {schema}; PRAGMA application_id = {APPLICATION_ID};"
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
-    elif application != APPLICATION_ID:
+
+
+def _check_file(db: sqlite3.Connection, path: str) -> None:
+    """Raise StoreCorrupt unless this is a sound file of ours; nothing has been written to it."""
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise _corrupt(path, "it is a database of another program")
-    elif version > SCHEMA_VERSION:
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
         raise StoreCorrupt(
             f"state file {path} was written by a newer nodrop (format {version}, this one reads "
             f"up to {SCHEMA_VERSION}): use that version of nodrop, or another state folder"
         )
+    found: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise _corrupt(path, found)
 
 
 def _corrupt(path: str, why: str) -> StoreCorrupt:
+    reason = " ".join(why.split())
     return StoreCorrupt(
-        f"state file {path} is damaged ({why}): move it away and start again with an empty state: "
-        f"mv {path} {path}.damaged"
+        f"state file {path} is damaged ({reason}): move it away and start again with an empty "
+        f"state: mv {path} {path}.damaged"
     )
 
 
