@@ -16,5 +16,7 @@ class Failed(Exception):
 
 
 def failed(what: str, error: OSError) -> Failed:
+    """``what`` was attempted; the reason is the operating system's."""
     number = error.errno or 0
-    return Failed(errno.errorcode.get(number, "EIO"), f"{what}: {os.strerror(number)}")
+    reason = os.strerror(number) if number else str(error)
+    return Failed(errno.errorcode.get(number, "EIO"), f"{what}: {reason}")

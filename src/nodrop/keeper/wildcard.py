@@ -3,6 +3,10 @@
 0.0.0.0 with a port → the pod's address. [::] with a port → ::ffff:<the pod's address>, or, where
 the socket is IPV6_V6ONLY, [::1] at a free port: the pod has no IPv6 address, and an app that
 binds both families must not fail at the second. Port 0 and every other address stay as asked.
+
+Limits: io_uring's bind, 32-bit programs and programs that refuse to be traced (no dumpable
+memory) keep the wildcard; a signal handler without SA_RESTART that runs in the 0.1 ms before
+the keeper picks a bind up makes it fail with EINTR; binds fail with ENOSYS without a keeper.
 """
 
 from __future__ import annotations
