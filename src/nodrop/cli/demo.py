@@ -37,11 +37,14 @@ async def demo(json_file: Path | None, fast: bool, rate: float, keep: bool) -> i
     """
     from nodrop.cli.demo_view import render_report
 
-    _end_well_on_sigterm()
+    # SIGTERM ends the demo as Ctrl-C does: with everything it started.
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGTERM, signal.raise_signal, signal.SIGINT
+    )
     try:
         report = await _run(fast=fast, rate=rate, keep=keep)
-    except* Failure as group:
-        raise _first(group) from None
+    except ExceptionGroup as group:
+        raise _first(group) from group
     if json_file:
         json_file.write_text(json.dumps(report.figures, indent=2) + "\n", encoding="utf-8")
     _print(render_report(report.figures))
@@ -105,14 +108,10 @@ def _print(what: object) -> None:
     Console().print(what)
 
 
-def _end_well_on_sigterm() -> None:
-    """SIGTERM ends the demo as Ctrl-C does: with everything it started."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+def _first(error: Exception) -> Exception:
+    """The first failure of a group, however deep, as one that a command may end in."""
+    from nodrop.rehearse.process import LoadFailed
 
-
-def _first(group: BaseExceptionGroup[Failure]) -> Failure:
-    """The first failure of a group, however deep."""
-    found = group.exceptions[0]
-    return found if isinstance(found, Failure) else _first(found)
+    if isinstance(error, ExceptionGroup):
+        return _first(error.exceptions[0])
+    return Failure(str(error)) if isinstance(error, LoadFailed) else error

@@ -204,10 +204,13 @@ class Run:
 
     async def _until_answers(self) -> None:
         """Return once the load is under way."""
-        async with asyncio.timeout(_FIRST_ANSWER_TIMEOUT_S):
-            while not self.found.summary.total.requests:
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(_FIRST_ANSWER_TIMEOUT_S):
+                while not self.found.summary.total.requests:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise Failure("the load did not begin") from None
 
     async def _collect(self, load: LoadProcess) -> None:
         async for batch in load.batches():

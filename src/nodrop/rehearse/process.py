@@ -138,8 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec, duration_s, count = parse(sys.argv[1:] if arguments is None else arguments)
     try:
         asyncio.run(_run(spec, duration_s, count))
-    except* BrokenPipeError:
-        sys.exit(0)  # the reader has gone
+    except* BrokenPipeError:  # the reader has gone; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # Private
