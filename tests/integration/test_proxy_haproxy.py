@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.unit.proxy.support import Client, InProcessKeeper, Load, Pod
 
+from nodrop.keeper.client import ensure_keeper
+from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
+from tests.unit.proxy.support import Client, Load, Pod
 
 WEB = ServicePort("default", "web", 80)
 ANY = Route("", "/", False)
@@ -23,7 +25,7 @@ ANY = Route("", "/", False)
 class World:
     """A keeper with one Ingress socket, and drivers over it."""
 
-    def __init__(self, keeper: InProcessKeeper, folder: Path, sockets: Path, port: int) -> None:
+    def __init__(self, keeper: Keeper, folder: Path, sockets: Path, port: int) -> None:
         self.keeper, self.folder, self.sockets, self.port = keeper, folder, sockets, port
 
     async def driver(self, slots: int = 16) -> HAProxy:
@@ -41,9 +43,9 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    keeper = InProcessKeeper()
-    port = await keeper.listen("ingress/test", "127.0.0.1", 0)
     with tempfile.TemporaryDirectory(prefix="nd") as sockets:
+        keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
+        port = await keeper.listen("ingress/test", "127.0.0.1", 0)
         yield World(keeper, tmp_path / "proxy", Path(sockets), port)
         await Pod.end_all()
         await keeper.shutdown()
@@ -73,7 +75,7 @@ async def swap(proxy: HAProxy, old: list[Pod], new: list[Pod], listener: Listene
         await pod.die()
 
 
-async def free_port(keeper: InProcessKeeper) -> int:
+async def free_port(keeper: Keeper) -> int:
     port = await keeper.listen("probe", "127.0.0.1", 0)
     await keeper.unlisten("probe")
     return port
@@ -252,7 +254,7 @@ async def test_drain_waits_for_the_slow_request(world: World) -> None:
     async with asyncio.TaskGroup() as group:
         client = Client("127.0.0.1", world.port)
         slow = group.create_task(client.request("/slow"))
-        while not old.requests:  # noqa: ASYNC110 - the pod is a plain server
+        while not old.requests:
             await asyncio.sleep(0.005)
         await proxy.apply(table(new))
         assert await proxy.drain("uid-old", 0.05) == 1
