@@ -91,14 +91,14 @@ def everyone() -> list[int]:
 
 
 def send(pid: int, number: int) -> None:
-    """Signal through a pidfd; a process that has gone is no error."""
+    """Signal through a pidfd; one that has gone, or became another user's, is passed over."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
     try:
         signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass
     finally:
         os.close(pidfd)

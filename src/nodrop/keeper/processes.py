@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _QUICK_S = 1.0  # a process that ends sooner was not really up
 _LONGEST_BACKOFF_S = 1.0
+_DEATH_S = 5.0  # how long a killed process may take to go
 _OUTPUT_BYTES = 10 * 1024
 
 
@@ -190,7 +191,7 @@ class Processes:
                 self.retire(process.id)
             if process.child is not None:
                 process.sent(signal.SIGTERM)
-                process.child.signal(signal.SIGTERM)
+                proc.send(process.child.pid, signal.SIGTERM)
         self._loop.after(grace_s, self._kill_all)
         self._check_over()
 
@@ -235,7 +236,7 @@ class Processes:
             process.again = self._loop.after(_LONGEST_BACKOFF_S, lambda: self._run_again(process))
 
     def _finish(self, process: Process, code: int) -> None:
-        process.ends(code)
+        process.ends(code, known=process.known)
         try:
             self._save(process, durable=True)
         finally:
@@ -265,6 +266,15 @@ class Processes:
     def _kill_all(self) -> None:
         for process in self._table.values():
             self._kill(process)
+        self._loop.after(_DEATH_S, self._give_up)
+
+    def _give_up(self) -> None:
+        """A process in an uninterruptible wait must not keep the keeper from ending."""
+        for process in self._table.values():
+            if not process.ended:
+                complain(f"{process.id} (pid {process.pid}) does not die; its end is unknown")
+                process.known = False
+                self._finish(process, 128 + signal.SIGKILL)
 
     def _check_over(self) -> None:
         if all(process.ended for process in self._table.values()):
