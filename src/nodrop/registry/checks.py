@@ -54,13 +54,8 @@ def check_create(kind: Kind, obj: Obj) -> None:
         raise invalid(kind, obj["metadata"].get("name", ""), causes)
 
 
-def check_update(kind: Kind, obj: Obj, stored: Obj, subresource: str | None) -> None:
-    """Raise 422 with all that is wrong with a changed object, or with the change.
-
-    Writes to ``status`` and ``finalize`` leave alone what validation looks at.
-    """
-    if subresource in ("status", "finalize"):
-        return
+def check_update(kind: Kind, obj: Obj, stored: Obj) -> None:
+    """Raise 422 with all that is wrong with a changed object, or with the change."""
     if causes := validate_update(obj, stored):
         raise invalid(kind, obj["metadata"]["name"], causes)
 

@@ -86,7 +86,7 @@ class Registry(Protocol):
         """Events after ``since``. An object leaving the scope arrives as DELETED.
 
         Raises 410 Expired at the first step when ``since`` has been compacted away, and later
-        when the watcher is too slow to keep up.
+        when the watcher is too slow to keep up. Cancelling a pending step loses no event.
         """
         ...
 

@@ -31,7 +31,7 @@ def scaled(key: ObjectKey, obj: Obj, scale: Obj) -> Obj:
     """``obj`` with the replicas that ``scale`` asks for. Raises 400, 409 or 422."""
     if scale.get("kind", "Scale") != "Scale":
         raise bad_request(f"the object provided is {scale['kind']}, expected autoscaling/v1 Scale")
-    meta = scale.get("metadata") or {}
+    meta, spec = _mapping(scale, "metadata"), _mapping(scale, "spec")
     if meta.get("name") not in (None, "", key.name):
         raise bad_request(
             f"the name of the object ({meta['name']}) does not match the name on the URL "
@@ -41,8 +41,8 @@ def scaled(key: ObjectKey, obj: Obj, scale: Obj) -> Obj:
         raise conflict(key.kind, key.name, f"UID {meta['uid']} is not that of the object")
     if meta.get("resourceVersion") not in (None, "", obj["metadata"]["resourceVersion"]):
         raise conflict(key.kind, key.name)
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
-    return {**obj, "spec": {**obj["spec"], "replicas": _check_replicas(key.name, replicas)}}
+    replicas = _check_replicas(key.name, spec.get("replicas", 0))
+    return {**obj, "spec": {**obj["spec"], "replicas": replicas}}
 
 
 def selector_text(selector: Obj) -> str:
@@ -53,6 +53,13 @@ def selector_text(selector: Obj) -> str:
 
 
 # Private
+
+
+def _mapping(scale: Obj, field: str) -> dict[str, Any]:
+    value = scale.get(field) or {}
+    if not isinstance(value, dict):
+        raise bad_request(f"{field}: expected an object, got {value!r}")
+    return value
 
 
 def _check_replicas(name: str, replicas: Any) -> int:

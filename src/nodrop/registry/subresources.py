@@ -5,7 +5,7 @@ from __future__ import annotations
 from nodrop.model.errors import not_found
 from nodrop.model.kinds import DEPLOYMENT, Kind
 from nodrop.model.meta import Obj, ObjectKey
-from nodrop.registry.metadata import check_identity, prepare_update
+from nodrop.registry.metadata import prepare_update
 from nodrop.registry.scale import scale_of, scaled
 
 
@@ -26,11 +26,10 @@ def replacement(key: ObjectKey, stored: Obj, sent: Obj, subresource: str | None)
     """The object after ``sent`` was written to ``subresource`` (None: to the object itself).
 
     A write to the object leaves its status alone and the other way round. ``sent`` is changed.
-    Raises 400, 409 or 422 for what contradicts ``stored``.
+    Raises 409 or 422 for what contradicts ``stored``.
     """
     if subresource == "scale":
         return scaled(key, stored, sent)
-    check_identity(key.kind, key.namespace, key.name, sent)
     prepare_update(key, sent, stored)
     match subresource:
         case "status":

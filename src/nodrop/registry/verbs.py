@@ -95,9 +95,9 @@ class Registry:
     def create(
         self, kind: Kind, namespace: str, obj: Obj, options: WriteOptions = _WRITE
     ) -> Written:
-        warnings = checks.check_fields(kind, obj, options.field_validation)
         obj = checks.clone(obj)
         check_identity(kind, namespace, None, obj)
+        warnings = checks.check_fields(kind, obj, options.field_validation)
         self._name(kind, obj)
         meta = obj["metadata"]
         self._admission.check_namespace(kind, namespace, meta["name"])
@@ -122,14 +122,15 @@ class Registry:
     ) -> Written:
         check_subresource(key, subresource)
         stored = self._stored(key)
+        obj = checks.clone(obj)
         warnings: tuple[str, ...] = ()
         if subresource != "scale":
+            check_identity(key.kind, key.namespace, key.name, obj)
             warnings = checks.check_fields(key.kind, obj, options.field_validation, stored)
-        new = replacement(key, stored, checks.clone(obj), subresource)
-        new = checks.completed(new)
-        checks.check_update(key.kind, new, stored, subresource)
+        new = checks.completed(replacement(key, stored, obj, subresource))
         if subresource in (None, "scale"):
             self._admission.admit_update(key.kind, new, stored)
+            checks.check_update(key.kind, new, stored)
             count_generation(new, stored)
         written = self._replace(key, new, stored, dry_run=options.dry_run)
         return Written(shown(written, subresource), warnings=warnings)

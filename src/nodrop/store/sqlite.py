@@ -7,6 +7,7 @@ the memory can't go stale.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -28,6 +29,8 @@ from nodrop.store.protocol import (
     StoreFailure,
     Write,
 )
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 #: "ndrp" in ASCII: tells our files from other programs' SQLite files.
@@ -210,8 +213,14 @@ class SqliteStore:
             raise Expired(self._compacted, asked)
 
     def _compact_now_and_then(self) -> None:
-        if self._revision - self._compacted >= self._keep_revisions + COMPACT_EVERY:
-            self.compact(Revision(self._revision - self._keep_revisions))
+        """Keep history bounded. The write before is done, so a failure here must not undo it."""
+        before = Revision(self._revision - self._keep_revisions)
+        if self._revision % COMPACT_EVERY or before <= self._compacted:
+            return
+        try:
+            self.compact(before)
+        except StoreFailure as error:
+            log.warning("%s; trying again in %d writes", error, COMPACT_EVERY)
 
 
 def _connect(path: str) -> sqlite3.Connection:
