@@ -7,8 +7,7 @@ import logging
 import sys
 from contextvars import ContextVar
 
-from nodrop.client.actions import Plan
-from nodrop.model.meta import ObjectKey, format_micro_time
+from nodrop.model.meta import format_micro_time
 
 #: What the current task works on, e.g. {"controller": "deployment", "key": "default/web"}.
 context: ContextVar[dict[str, str] | None] = ContextVar("nodrop_log_context", default=None)
@@ -39,15 +38,3 @@ def configure(level: str) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-
-
-def log_plan(controller: str, key: ObjectKey, plan: Plan) -> None:
-    """One line for a plan that is not empty: what, on what, and why."""
-    if plan.actions:
-        logging.getLogger("nodrop.plan").info(
-            "%s %s: %s (%s)",
-            controller,
-            key,
-            ", ".join(type(action).__name__ for action in plan.actions),
-            "; ".join(plan.because),
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -153,19 +154,30 @@ _Show = Callable[[dict[ObjectKey, Standing], _Picture], None]
 def _display(cache: Cache, quiet: bool) -> Iterator[_Show]:
     """``show`` for a terminal (a live table), for a pipe (a line a change), or for nobody."""
     if quiet:
-        yield lambda _standings, _picture: None
-    elif not click.get_text_stream("stdout").isatty():
+        yield _say_nothing
+        return
+    if not sys.stdout.isatty():
         yield _say_changes
-    else:
-        from rich.live import Live
+        return
+    from rich.live import Live
 
-        with Live(refresh_per_second=10) as live:
-            yield lambda standings, _picture: live.update(_table(cache, standings))
+    with Live(refresh_per_second=10) as live:
+
+        def show(standings: dict[ObjectKey, Standing], _picture: _Picture) -> None:
+            live.update(_table(cache, standings))
+
+        yield show
+
+
+def _say_nothing(_standings: dict[ObjectKey, Standing], _picture: _Picture) -> None:
+    pass
 
 
 def _say_changes(standings: dict[ObjectKey, Standing], picture: _Picture) -> None:
     for key, standing in standings.items():
-        text = "\n".join([standing.message, *map(str, standing.problems)])
+        # A probe that fails while its program starts is no news; what lasts is.
+        lasting = [str(problem) for problem in standing.problems if problem.lasting]
+        text = "\n".join([standing.message, *lasting])
         if picture.said.get(key) != text:
             click.echo(text)
             picture.said[key] = text

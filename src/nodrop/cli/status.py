@@ -99,34 +99,38 @@ def _latest(events: tuple[Obj, ...]) -> list[Obj]:
 
 
 def _print(report: Obj) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True)
     engine = report["engine"]
-    console.print(
+    click.echo(
         f"engine pid {engine['pids']['engine']}, API {engine['api']['url']}, "
-        f"HTTP {', '.join(engine['http']['urls'])}",
-        highlight=False,
+        f"HTTP {', '.join(engine['http']['urls'])}"
     )
     for title, rows in (("deployments", report["deployments"]), ("pods", report["pods"])):
-        if not rows:
-            console.print(f"no {title}")
-            continue
-        table = Table(box=None, pad_edge=False)
-        for column in rows[0]:
-            table.add_column(column.upper())
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
-        console.print(table)
-    for url in report["urls"]:
-        console.print(url, highlight=False)
+        click.echo("")
+        if rows:
+            click.echo(_columns([[name.upper() for name in rows[0]], *map(_cells, rows)]))
+        else:
+            click.echo(f"no {title}")
+    if report["urls"]:
+        click.echo("\n" + "\n".join(report["urls"]))
+    if report["events"]:
+        click.echo("\nlast events")
     for event in report["events"]:
-        console.print(
-            f"{event['time']} {event['type']} {event['reason']} {event['object']}: "
-            f"{event['message']}",
-            highlight=False,
+        times = f" (x{event['count']})" if event["count"] > 1 else ""
+        click.echo(
+            f"{event['time']}  {event['type']:<7}  {event['reason']}  {event['object']}: "
+            f"{event['message']}{times}"
         )
+
+
+def _columns(rows: list[list[str]]) -> str:
+    """Rows as aligned text, two spaces between columns, for people and for cut(1) alike."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def _cells(row: Obj) -> list[str]:
+    return [_cell(value) for value in row.values()]
 
 
 def _cell(value: object) -> str:

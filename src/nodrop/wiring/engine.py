@@ -1,0 +1,375 @@
+"""The engine: store, API server, controllers, agent and proxy in one control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import random
+import socket
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import nodrop
+from nodrop.agent.agent import Agent
+from nodrop.agent.folders import DiskFolders
+from nodrop.agent.probers.every import EveryProber
+from nodrop.agent.runtime.process import ProcessRuntime
+from nodrop.agent.settings import AgentSettings
+from nodrop.apiserver.app import ApiServer, build_app
+from nodrop.apiserver.auth import Auth, ensure_token
+from nodrop.apiserver.certificates import ensure_certificates, server_context
+from nodrop.apiserver.logs import FileLogs
+from nodrop.client.cache import Cache
+from nodrop.client.kubeconfig import render_kubeconfig
+from nodrop.client.recorder import EventRecorder
+from nodrop.clock import SystemClock
+from nodrop.controllers.loop import run_controller
+from nodrop.keeper.client import KeeperClient, ensure_keeper
+from nodrop.keeper.protocol import KeeperFailure
+from nodrop.model.kinds import KINDS, POD
+from nodrop.model.meta import Obj
+from nodrop.proxy.haproxy.binary import find_binary
+from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.protocol import ProxyFailure
+from nodrop.proxy.sync import ProxySync
+from nodrop.registry.interface import Allocation
+from nodrop.registry.local import LocalClient
+from nodrop.registry.verbs import Registry
+from nodrop.statedir import StateDir
+from nodrop.store.protocol import StoreFailure
+from nodrop.store.sqlite import SqliteStore
+from nodrop.wiring.controllers import all_controllers
+from nodrop.wiring.files import (
+    EngineFailure,
+    Settings,
+    make_folders,
+    read_settings,
+    take_lock,
+    write_atomically,
+    write_settings,
+)
+from nodrop.wiring.listening import check_addresses, listen_for_ingress, machine_addresses
+
+log = logging.getLogger(__name__)
+
+_API_HOST = "127.0.0.1"
+_API_PORT = 6443
+_EXPIRE_EVENTS_EVERY_S = 60.0
+_PROXY_ENDS_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What a person chooses. None and empty mean: as before, else the default."""
+
+    state: StateDir
+    http_port: int | None
+    api_port: int | None
+    bind: tuple[str, ...]
+    base_dir: Path
+    environment: Mapping[str, str]
+
+
+class Engine:
+    """One control plane over one state folder. ``run`` returns when it was asked to stop."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._state = options.state
+        self._clock = SystemClock()
+        self._stopping = asyncio.Event()
+        self._everything = False
+
+    def stop(self) -> None:
+        """End the control plane; pods and proxy go on."""
+        self._stopping.set()
+
+    def stop_everything(self) -> None:
+        """End pods gracefully, then proxy, keeper and control plane."""
+        self._everything = True
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until ``stop``. Raises EngineFailure when the engine can't start."""
+        make_folders(self._state)
+        with contextlib.closing(take_lock(self._state)):
+            try:
+                await self._run()
+            except (KeeperFailure, StoreFailure, ProxyFailure) as error:
+                raise EngineFailure(str(error), hint=getattr(error, "hint", "")) from error
+
+    # Private
+
+    async def _run(self) -> None:
+        settings = read_settings(self._state)
+        store = SqliteStore(self._state.database)
+        binary = find_binary(self._options.environment.get("PATH"))
+        keeper = await self._keeper(settings)
+        network = (await keeper.info()).network
+        bind = check_addresses(self._options.bind) or (settings.bind if settings else ())
+        ingress = await listen_for_ingress(
+            keeper, bind or machine_addresses(), self._http_port(settings)
+        )
+        parts = _build(
+            self._options,
+            store=store,
+            keeper=keeper,
+            network=network,
+            binary=binary,
+            ingress=ingress,
+        )
+        await parts.proxy.start()
+        api_port = await self._listen_api(parts.server, settings)
+        http_port = next(iter(ingress.values()))[1]
+        write_settings(
+            self._state,
+            Settings(network=network, http_port=http_port, bind=tuple(bind), api_port=api_port),
+        )
+        self._write_kubeconfig(api_port, parts.token)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(parts.prober.close)
+            stack.push_async_callback(parts.server.stop)
+            await self._serve(parts, keeper, api_port=api_port, ingress=ingress)
+        if self._everything:
+            await _end_proxy_and_keeper(parts.proxy, keeper)
+            self._state.engine_json.unlink(missing_ok=True)
+        store.close()
+
+    async def _keeper(self, settings: Settings | None) -> KeeperClient:
+        return await ensure_keeper(
+            self._state.keeper,
+            self._state.keeper_socket,
+            network=settings.network if settings else None,
+        )
+
+    def _http_port(self, settings: Settings | None) -> int | None:
+        if self._options.http_port is None or (self._options.http_port == 0 and settings):
+            return settings.http_port if settings else None
+        return self._options.http_port
+
+    async def _listen_api(self, server: ApiServer, settings: Settings | None) -> int:
+        """Listen where we did before, so that a kubeconfig that was copied stays good."""
+        asked = self._options.api_port
+        port = asked or (settings.api_port if settings else (_API_PORT if asked is None else 0))
+        try:
+            return await server.start(_API_HOST, port)
+        except OSError as error:
+            raise EngineFailure(
+                f"API port {port} on {_API_HOST} can't be listened on: {error.strerror or error}",
+                hint="choose another with --api-port PORT, or 0 for a free one",
+            ) from error
+
+    def _write_kubeconfig(self, port: int, token: str) -> None:
+        ca_pem = (self._state.pki / "ca.crt").read_text()
+        server = f"https://{_API_HOST}:{port}"
+        text = render_kubeconfig(server=server, ca_pem=ca_pem, token=token)
+        write_atomically(self._state.kubeconfig, text.encode())
+
+    async def _serve(
+        self,
+        parts: _Parts,
+        keeper: KeeperClient,
+        *,
+        api_port: int,
+        ingress: Mapping[str, tuple[str, int]],
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = {name: group.create_task(work, name=name) for name, work in parts.work()}
+            await parts.cache.synced()
+            info = await _engine_json(self._state, keeper, api_port=api_port, ingress=ingress)
+            write_atomically(self._state.engine_json, json.dumps(info, indent=2).encode())
+            log.info("serving: API %s, HTTP %s", info["api"]["url"], info["http"]["urls"])
+            await self._stopping.wait()
+            if self._everything:
+                for name in [name for name in tasks if name in parts.makes_pods]:
+                    tasks.pop(name).cancel()
+                await _end_pods(parts.registry, parts.cache, parts.client)
+            for task in tasks.values():
+                task.cancel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """The concrete parts, built and not yet running."""
+
+    registry: Registry
+    client: LocalClient
+    cache: Cache
+    server: ApiServer
+    token: str
+    proxy: HAProxy
+    sync: ProxySync
+    agent: Agent
+    prober: EveryProber
+    controllers: tuple[Any, ...]
+    clock: SystemClock
+    makes_pods: frozenset[str] = frozenset({"deployment", "replicaset"})
+
+    def work(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """All that runs side by side, by name."""
+        return [
+            ("cache", self.cache.run()),
+            ("proxy sync", self.sync.run()),
+            ("agent", self.agent.run()),
+            ("events", _expire_events(self.registry, self.clock)),
+            *(
+                (
+                    controller.name,
+                    run_controller(controller, self.cache, self.client, self.clock, trace=log_plan),
+                )
+                for controller in self.controllers
+            ),
+        ]
+
+
+def _build(
+    options: EngineOptions,
+    *,
+    store: SqliteStore,
+    keeper: KeeperClient,
+    network: int,
+    binary: Path,
+    ingress: Mapping[str, tuple[str, int]],
+) -> _Parts:
+    state, clock = options.state, SystemClock()
+    rng = random.Random()
+    node = socket.gethostname().lower()
+    allocation = Allocation(
+        pod_cidr=f"127.{network}.0.0/17", service_cidr=f"127.{network}.128.0/17", node_name=node
+    )
+    registry = Registry(store, clock, allocation, rng, capacity=_capacity())
+    client = LocalClient(registry, EventRecorder("nodrop", clock, rng))
+    cache = Cache(client, KINDS)
+    proxy = HAProxy(
+        keeper=keeper,
+        folder=state.proxy,
+        sockets=state.sockets,
+        binary=binary,
+        ingress_sockets=tuple(ingress),
+    )
+    sync = ProxySync(cache, proxy, client=client)
+    runtime = ProcessRuntime(keeper)
+    prober = EveryProber(runtime)
+    agent = Agent(
+        client,
+        cache,
+        runtime=runtime,
+        prober=prober,
+        traffic=sync,
+        clock=clock,
+        folders=DiskFolders(state.pods),
+        settings=_agent_settings(options, node, allocation.pod_cidr),
+    )
+    token = ensure_token(state.pki / "token")
+    logs = FileLogs(state.pods, registry.get, clock)
+    server = ApiServer(
+        build_app(registry, auth=Auth(token), logs=logs, clock=clock),
+        server_context(ensure_certificates(state.pki, clock.now())),
+    )
+    return _Parts(
+        registry=registry,
+        client=client,
+        cache=cache,
+        server=server,
+        token=token,
+        proxy=proxy,
+        sync=sync,
+        agent=agent,
+        prober=prober,
+        controllers=all_controllers(ingress.values()),
+        clock=clock,
+    )
+
+
+def _agent_settings(options: EngineOptions, node: str, pod_cidr: str) -> AgentSettings:
+    environment = options.environment
+    return AgentSettings(
+        node=node,
+        pod_cidr=pod_cidr,
+        base_dir=str(options.base_dir),
+        path=environment.get("PATH", os.defpath),
+        home=environment.get("HOME", "/"),
+        lang=environment.get("LANG", "C.UTF-8"),
+    )
+
+
+def _capacity() -> dict[str, str]:
+    memory_kib = psutil.virtual_memory().total // 1024
+    return {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory_kib}Ki", "pods": "110"}
+
+
+async def _engine_json(
+    state: StateDir,
+    keeper: KeeperClient,
+    *,
+    api_port: int,
+    ingress: Mapping[str, tuple[str, int]],
+) -> Obj:
+    info = await keeper.info()
+    proxies = [p for p in await keeper.list() if p.labels.get("role") == "proxy"]
+    return {
+        "api": {"url": f"https://{_API_HOST}:{api_port}", "port": api_port},
+        "http": {
+            "urls": [f"http://{_in_url(host)}:{port}" for host, port in ingress.values()],
+            "ports": sorted({port for _, port in ingress.values()}),
+        },
+        "pids": {
+            "engine": os.getpid(),
+            "keeper": info.pid,
+            "proxy": sorted(p.pid for p in proxies if p.exit_code is None),
+        },
+        "versions": {"nodrop": nodrop.__version__, "keeper_protocol": info.protocol},
+        "state": str(state.root),
+        "kubeconfig": str(state.kubeconfig),
+        "network": f"127.{info.network}.0.0/16",
+    }
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def _expire_events(registry: Registry, clock: SystemClock) -> None:
+    while True:
+        registry.expire_events(clock.now())
+        await asyncio.sleep(_EXPIRE_EVENTS_EVERY_S)
+
+
+async def _end_pods(registry: Registry, cache: Cache, client: LocalClient) -> None:
+    """Delete every pod with its own grace period and wait until all have ended."""
+    from nodrop.client.actions import Delete
+    from nodrop.model.errors import ApiError
+    from nodrop.model.meta import key_of
+
+    empty = asyncio.Event()
+
+    def look(*_change: object) -> None:
+        if not cache.list(POD):
+            empty.set()
+
+    cache.subscribe(look)
+    for pod in (await client.list(POD)).items:
+        try:
+            await client.apply(Delete(key_of(pod)))
+        except ApiError as error:
+            if error.code != 404:
+                raise
+    look()
+    await empty.wait()
+
+
+async def _end_proxy_and_keeper(proxy: HAProxy, keeper: KeeperClient) -> None:
+    try:
+        async with asyncio.timeout(_PROXY_ENDS_WITHIN_S):
+            await proxy.stop()
+    except TimeoutError:
+        log.warning("the proxy still had connections; ending it")
+    with contextlib.suppress(KeeperFailure):  # it may be gone before it has answered
+        await keeper.shutdown()
