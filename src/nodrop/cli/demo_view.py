@@ -91,8 +91,9 @@ def plain_line(picture: Picture) -> str:
 def render_report(figures: Mapping[str, Any]) -> RenderableType:
     """The final table and the lines below it."""
     table = Table(title="Rollouts under load")
-    for column in ("rollout", "requests", "lost", "seconds", "p99 ms", "pods ended under load"):
-        table.add_column(column, justify="left" if column == "rollout" else "right")
+    for column in ("rollout", "requests", "lost", "seconds", "p99 ms", "pods ended"):
+        first = column == "rollout"
+        table.add_column(column, justify="left" if first else "right", no_wrap=True)
     for each in figures["rollouts"]:
         ended = f"{each['terminations_under_load']}/{each['terminations']}"
         seconds = "-" if each["seconds"] is None else f"{each['seconds']:.1f}"
