@@ -6,11 +6,20 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
+from nodrop.apiserver.app import ApiServer, build_app
+from nodrop.apiserver.auth import Auth
+from nodrop.apiserver.certificates import ensure_certificates, server_context
+from nodrop.apiserver.logs import FileLogs
+from nodrop.client.http import HttpClient
+from nodrop.client.kubeconfig import Endpoint
 from nodrop.client.protocol import Client
 from nodrop.client.recorder import EventRecorder
+from nodrop.clock import SystemClock
 from nodrop.registry.interface import Allocation
 from nodrop.registry.local import LocalClient
 from nodrop.registry.verbs import Registry
@@ -35,10 +44,33 @@ async def local_client(registry: Registry, clock: SettableClock) -> AsyncIterato
     yield LocalClient(registry, EventRecorder("contract", clock, random.Random(2)))
 
 
+@asynccontextmanager
+async def http_client(registry: Registry, clock: SettableClock) -> AsyncIterator[Client]:
+    """Over TLS on loopback, as the CLI and another machine's controllers would."""
+    # Certificates live in wall time: OpenSSL doesn't know the test's clock.
+    with TemporaryDirectory() as folder:
+        pki = ensure_certificates(Path(folder), SystemClock().now())
+        logs = FileLogs(Path(folder), registry.get, clock)
+        app = build_app(registry, auth=Auth("token"), logs=logs, clock=clock)
+        server = ApiServer(app, server_context(pki))
+        endpoint = Endpoint(
+            server=f"https://127.0.0.1:{await server.start()}",
+            ca_pem=pki.ca_cert.read_text(),
+            token="token",
+        )
+        rng = random.Random(2)
+        try:
+            async with HttpClient(endpoint, component="contract", clock=clock, rng=rng) as client:
+                yield client
+        finally:
+            await server.stop()
+
+
 ClientFactory = Callable[[Registry, SettableClock], AbstractAsyncContextManager[Client]]
 
 CLIENT_FACTORIES: dict[str, ClientFactory] = {
     "local": local_client,
+    "http": http_client,
 }
 
 

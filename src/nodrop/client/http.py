@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -52,12 +53,18 @@ class HttpClient:
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, component: str = "nodrop", clock: Clock | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        component: str = "nodrop",
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
     ) -> None:
+        """``component`` is the source of the Events that this client records."""
         self._endpoint = endpoint
         self._tls = endpoint.ssl_context()
         self._session: aiohttp.ClientSession | None = None
-        self._recorder = EventRecorder(component, clock or SystemClock(), random.Random())
+        self._recorder = EventRecorder(component, clock or SystemClock(), rng or random.Random())
 
     @classmethod
     def from_kubeconfig(cls, path: Path, context: str | None = None) -> HttpClient:
@@ -250,7 +257,8 @@ class HttpClient:
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request; its failures become ApiErrors, also those while the answer is read."""
-        data = None if body is None else msgspec.json.encode(body)
+        # From a file object: aiohttp warns of large bytes, which it would send in one go.
+        data = None if body is None else io.BytesIO(msgspec.json.encode(body))
         headers = {"Content-Type": media_type} if data is not None else {}
         url = f"{self._endpoint.server}{path}"
         try:

@@ -1,0 +1,326 @@
+"""The API server over a real registry, spoken to by HTTP alone."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from nodrop.client.http import HttpClient, Unreachable
+from nodrop.client.kubeconfig import Endpoint, read_kubeconfig
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import CONFIGMAP, DEPLOYMENT
+from nodrop.model.meta import ObjectKey, Revision
+from tests.serving import Served, serving
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path / "state") as running:
+        yield running
+
+
+@pytest.fixture
+async def http(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
+    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
+    assert tls is not None
+    async with aiohttp.ClientSession(
+        served.url,
+        connector=aiohttp.TCPConnector(ssl=tls),
+        headers={"Authorization": f"Bearer {served.token}"},
+    ) as session:
+        yield session
+
+
+def configmap(name: str, **data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {"set": "a"}},
+        "data": data,
+    }
+
+
+async def status_of(response: aiohttp.ClientResponse) -> tuple[int, str, str]:
+    status = await response.json()
+    assert status["kind"] == "Status"
+    assert status["code"] == response.status
+    return response.status, status["reason"], status["message"]
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("path", ["/version", "/healthz", "/api", "/apis", CONFIGMAPS, "/nowhere"])
+async def test_nothing_is_served_without_credentials(served: Served, path: str) -> None:
+    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
+    assert tls is not None
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": served.token}):
+            async with session.get(served.url + path, headers=headers) as response:
+                assert await status_of(response) == (401, "Unauthorized", "Unauthorized")
+
+
+async def test_a_client_certificate_of_our_authority_is_enough(served: Served) -> None:
+    endpoint = Endpoint(
+        server=served.url,
+        ca_pem=served.pki.ca_cert.read_text(),
+        cert_pem=served.pki.client_cert.read_text(),
+        key_pem=served.pki.client_key.read_text(),
+    )
+    async with HttpClient(endpoint) as client:
+        assert (await client.version())["gitVersion"].startswith("v1.33.0")
+
+
+async def test_the_servers_own_certificate_does_not_admit_a_client(served: Served) -> None:
+    endpoint = Endpoint(
+        server=served.url,
+        ca_pem=served.pki.ca_cert.read_text(),
+        cert_pem=served.pki.server_cert.read_text(),
+        key_pem=served.pki.server_key.read_text(),
+    )
+    async with HttpClient(endpoint) as client:
+        with pytest.raises(ApiError):
+            await client.version()
+
+
+async def test_secret_files_are_private(served: Served) -> None:
+    secret = [served.state.kubeconfig, served.state.pki / "token", *served.pki.files()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secret} == {0o600}
+
+
+# Requests
+
+
+async def test_unknown_paths_methods_and_verbs_end_in_a_status(http: aiohttp.ClientSession) -> None:
+    async with http.get("/apis/batch/v1/jobs") as response:
+        assert (await status_of(response))[:2] == (404, "NotFound")
+    async with http.post("/version") as response:
+        assert response.status == 404 or (await status_of(response))[0] == 405
+    async with http.put(CONFIGMAPS, json={}) as response:
+        assert (await status_of(response))[:2] == (405, "MethodNotAllowed")
+
+
+async def test_bodies_may_be_yaml_and_times_in_them_stay_text(http: aiohttp.ClientSession) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {when: 2026-11-23}\n"
+    headers = {"Content-Type": "application/yaml"}
+    async with http.post(CONFIGMAPS, data=text, headers=headers) as response:
+        assert response.status == 201
+        assert (await response.json())["data"] == {"when": "2026-11-23"}
+
+
+@pytest.mark.parametrize(
+    ("media_type", "data", "code", "words"),
+    [
+        ("application/json", b"{", 400, "not JSON"),
+        ("application/json", b"[]", 400, "not an object"),
+        ("application/yaml", b"a: [", 400, "not YAML"),
+        ("application/vnd.kubernetes.protobuf", b"k8s\0", 415, "apply -f"),
+        ("application/xml", b"<a/>", 415, "application/json"),
+        ("application/json", b" " * (3 * 1024 * 1024 + 1), 413, "limit is 3145728 bytes"),
+    ],
+)
+async def test_bodies_that_can_not_be_read(
+    http: aiohttp.ClientSession, media_type: str, data: bytes, code: int, words: str
+) -> None:
+    headers = {"Content-Type": media_type}
+    async with http.post(CONFIGMAPS, data=io.BytesIO(data), headers=headers) as response:
+        found, _, message = await status_of(response)
+    assert found == code
+    assert words in message
+
+
+async def test_a_chunked_body_beyond_the_limit_is_refused(http: aiohttp.ClientSession) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b" " * 65536
+
+    headers = {"Content-Type": "application/json"}
+    async with http.post(CONFIGMAPS, data=endless(), headers=headers) as response:
+        assert (await status_of(response))[0] == 413
+
+
+async def test_server_side_apply_is_refused_with_what_to_do(http: aiohttp.ClientSession) -> None:
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    async with http.patch(f"{CONFIGMAPS}/a", data=b"{}", headers=headers) as response:
+        code, _, message = await status_of(response)
+    assert code == 415
+    assert "without --server-side" in message
+
+
+async def test_unknown_fields_warn_or_refuse_as_asked(http: aiohttp.ClientSession) -> None:
+    odd = configmap("odd") | {"dat": {}}
+    async with http.post(f"{CONFIGMAPS}?fieldValidation=Strict", json=odd) as response:
+        code, _, message = await status_of(response)
+    assert code == 400
+    assert 'unknown field "dat"' in message
+    async with http.post(f"{CONFIGMAPS}?dryRun=All", json=odd) as response:
+        assert response.status == 201
+        assert 'unknown field \\"dat\\"' in response.headers["Warning"]
+    async with http.get(f"{CONFIGMAPS}/odd") as response:
+        assert response.status == 404
+
+
+async def test_lists_come_in_pages_of_one_revision(http: aiohttp.ClientSession) -> None:
+    for name in ("a", "b", "c"):
+        await http.post(CONFIGMAPS, json=configmap(name))
+    async with http.get(CONFIGMAPS, params={"limit": "2"}) as response:
+        first = await response.json()
+    assert first["metadata"]["remainingItemCount"] == 1
+    await http.post(CONFIGMAPS, json=configmap("d"))
+    params = {"limit": "2", "continue": first["metadata"]["continue"]}
+    async with http.get(CONFIGMAPS, params=params) as response:
+        second = await response.json()
+    names = [item["metadata"]["name"] for item in first["items"] + second["items"]]
+    assert names == ["a", "b", "c"]
+    assert first["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
+    assert second["kind"] == "ConfigMapList"
+
+
+async def test_tables_for_who_asks(http: aiohttp.ClientSession) -> None:
+    await http.post(CONFIGMAPS, json=configmap("a", x="1", y="2"))
+    async with http.get(CONFIGMAPS, headers={"Accept": TABLE}) as response:
+        table = await response.json()
+    assert table["kind"] == "Table"
+    assert table["rows"][0]["cells"][:2] == ["a", 2]
+    assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
+
+
+async def test_a_collection_is_deleted_by_label(http: aiohttp.ClientSession) -> None:
+    other = configmap("other")
+    other["metadata"]["labels"] = {"set": "b"}
+    for obj in (configmap("a"), configmap("b"), other):
+        await http.post(CONFIGMAPS, json=obj)
+    async with http.delete(CONFIGMAPS, params={"labelSelector": "set=a"}) as response:
+        assert response.status == 200
+    async with http.get(CONFIGMAPS) as response:
+        left = [item["metadata"]["name"] for item in (await response.json())["items"]]
+    assert left == ["other"]
+
+
+# Watches
+
+
+async def lines(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    async for line in response.content:
+        yield msgspec.json.decode(line)
+
+
+async def test_a_watch_without_revision_starts_with_what_is_there(
+    http: aiohttp.ClientSession,
+) -> None:
+    await http.post(CONFIGMAPS, json=configmap("a"))
+    async with http.get(CONFIGMAPS, params={"watch": "true"}) as response:
+        events = lines(response)
+        assert (await anext(events))["type"] == "ADDED"
+        await http.post(CONFIGMAPS, json=configmap("b"))
+        assert (await anext(events))["object"]["metadata"]["name"] == "b"
+        await http.delete(f"{CONFIGMAPS}/b")
+        gone = await anext(events)
+    assert gone["type"] == "DELETED"
+    assert gone["object"]["metadata"]["name"] == "b"
+
+
+async def test_an_object_that_leaves_the_selector_is_deleted_for_its_watcher(
+    http: aiohttp.ClientSession,
+) -> None:
+    params = {"watch": "true", "labelSelector": "set=a"}
+    async with http.get(CONFIGMAPS, params=params) as response:
+        events = lines(response)
+        await http.post(CONFIGMAPS, json=configmap("a"))
+        assert (await anext(events))["type"] == "ADDED"
+        patch = {"metadata": {"labels": {"set": "b"}}}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        await http.patch(f"{CONFIGMAPS}/a", data=msgspec.json.encode(patch), headers=headers)
+        assert (await anext(events))["type"] == "DELETED"
+
+
+async def test_a_watch_ends_at_its_time_with_a_bookmark(http: aiohttp.ClientSession) -> None:
+    async with http.post(CONFIGMAPS, json=configmap("a")) as response:
+        revision = (await response.json())["metadata"]["resourceVersion"]
+    params = {
+        "watch": "true",
+        "resourceVersion": revision,
+        "timeoutSeconds": "1",
+        "allowWatchBookmarks": "true",
+    }
+    async with http.get(CONFIGMAPS, params=params) as response:
+        events = [event async for event in lines(response)]
+    assert [event["type"] for event in events] == ["BOOKMARK"]
+    assert events[0]["object"]["metadata"]["resourceVersion"] == revision
+
+
+async def test_a_revision_that_is_compacted_away_is_expired(
+    served: Served, http: aiohttp.ClientSession
+) -> None:
+    for name in ("a", "b", "c"):
+        await http.post(CONFIGMAPS, json=configmap(name))
+    served.registry._store.compact(served.registry.revision())
+    params = {"watch": "true", "resourceVersion": "1"}
+    async with http.get(CONFIGMAPS, params=params) as response:
+        events = [event async for event in lines(response)]
+    assert [(event["type"], event["object"]["code"]) for event in events] == [("ERROR", 410)]
+
+
+async def test_stopping_the_server_ends_open_watches(tmp_path: Path) -> None:
+    async with serving(tmp_path / "state") as served:
+        endpoint = read_kubeconfig(served.state.kubeconfig)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=endpoint.ssl_context() or True),
+            headers={"Authorization": f"Bearer {served.token}"},
+        ) as session:
+            response = await session.get(f"{served.url}{CONFIGMAPS}?watch=true")
+            ending = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - ending < 20
+    response.close()
+
+
+# The client
+
+
+async def test_the_client_rebuilds_errors_with_their_causes(served: Served) -> None:
+    async with HttpClient.from_kubeconfig(served.state.kubeconfig) as client:
+        with pytest.raises(ApiError) as failure:
+            await client.get(ObjectKey(DEPLOYMENT, "default", "web"))
+    assert failure.value.code == 404
+    assert failure.value.message == 'deployments.apps "web" not found'
+    assert failure.value.details["group"] == "apps"
+
+
+async def test_a_watch_goes_on_across_a_restart_of_the_server(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    names: asyncio.Queue[str] = asyncio.Queue()
+
+    async def follow(client: HttpClient, since: Revision) -> None:
+        async for event in client.watch(CONFIGMAP, since=since):
+            names.put_nowait(event.obj["metadata"]["name"])
+
+    async with asyncio.TaskGroup() as group:
+        async with serving(state) as served:
+            client = HttpClient.from_kubeconfig(served.state.kubeconfig)
+            watching = group.create_task(follow(client, served.registry.revision()))
+            served.registry.create(CONFIGMAP, "default", configmap("before"))
+            assert await names.get() == "before"
+        async with serving(state, port=int(served.url.rsplit(":", 1)[1])) as again:
+            again.registry.create(CONFIGMAP, "default", configmap("after"))
+            assert await names.get() == "after"
+            watching.cancel()
+            await client.close()
+
+
+async def test_no_server_is_unreachable(tmp_path: Path) -> None:
+    async with serving(tmp_path / "state") as served:
+        client = HttpClient.from_kubeconfig(served.state.kubeconfig)
+    async with client:
+        with pytest.raises(Unreachable, match=f"cannot reach {served.url}"):
+            await client.list(CONFIGMAP)
