@@ -276,7 +276,7 @@ class Load:
     async def reached(self, count: int) -> None:
         """Return once so many requests more were made."""
         goal = self.total + count
-        while self.total < goal:  # noqa: ASYNC110 - counting, not waiting for one event
+        while self.total < goal:
             await asyncio.sleep(0.002)
 
     async def _run(self, number: int) -> None:
