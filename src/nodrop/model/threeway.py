@@ -48,8 +48,7 @@ def _diff_field(patch: Obj, key: str, three: tuple[Any, Any, Any], field: Schema
         before = original if isinstance(original, dict) else {}
         inner = _diff(before, wanted, current, resolved(field).schema)
         if inner:
-            retained = {RETAIN: sorted(wanted)} if field.retains_keys else {}
-            patch[key] = inner | retained
+            patch[key] = _retaining(inner, wanted) if field.retains_keys else inner
     elif isinstance(wanted, list) and isinstance(current, list) and field.merges:
         last = original if isinstance(original, list) else []
         if field.merge_key:
@@ -58,6 +57,12 @@ def _diff_field(patch: Obj, key: str, three: tuple[Any, Any, Any], field: Schema
             _diff_set(patch, key, (last, wanted, current))
     else:
         patch[key] = clone(wanted)
+
+
+def _retaining(change: Obj, wanted: Obj) -> Obj:
+    """A change of a union such as a strategy or a volume: only the wanted fields may remain."""
+    additions = {key: value for key, value in change.items() if value is not None}
+    return additions | {RETAIN: sorted(wanted)}
 
 
 def _diff_set(patch: Obj, key: str, three: tuple[list[Any], list[Any], list[Any]]) -> None:
@@ -89,6 +94,7 @@ def _diff_keyed(
         if entry[name] not in live:
             entries.append(clone(entry))
         elif change := _diff(last.get(entry[name], {}), entry, live[entry[name]], item):
+            change = _retaining(change, entry) if field.retains_keys else change
             entries.append({name: entry[name]} | change)
     keys = [entry[name] for entry in wanted]
     gone = [entry for entry in last if entry in live and entry not in keys]
