@@ -23,7 +23,6 @@ from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.runtime.protocol import ContainerId, ContainerState, Exit, RuntimeFailure
 from nodrop.events import Reason
-from nodrop.model.meta import Obj
 
 _LOST_EXIT_CODE = 137
 
@@ -113,6 +112,11 @@ class PodContainer:
             self._attempt = attempt_of(newest.id)
             if newest.exit is not None:
                 self._state = _end_of(newest, newest.exit)
+            else:  # known before anything is published, so that a ready pod stays ready
+                about_it = recorded.get("containerID") == f"nodrop://{newest.id}"
+                self._run = ContainerRun(
+                    self._pod, self.container, newest, recorded=recorded if about_it else {}
+                )
         elif end := recorded_end(recorded, "state"):
             self._state, self._id = end, ContainerId(end.container_id)
         elif (recorded.get("state") or {}).get("running"):
@@ -130,10 +134,9 @@ class PodContainer:
 
     async def _attend(self, state: ContainerState) -> Terminated:
         """Look after one run until it has ended; its end is published at once."""
-        recorded = self._recorded(state)
         self._id = state.id
         if state.exit is None:
-            run = ContainerRun(self._pod, self.container, state, recorded=recorded)
+            run = self._run or ContainerRun(self._pod, self.container, state, recorded={})
             self._run = run
             async with asyncio.TaskGroup() as group:
                 opening = group.create_task(self._open_next(run))
@@ -150,13 +153,6 @@ class PodContainer:
         """A postStart hook blocks the start of the next container."""
         await run.past_hook.wait()
         self.tried.set()
-
-    def _recorded(self, state: ContainerState) -> Obj:
-        """The stored status, if it is about this very run and the run was adopted."""
-        recorded = recorded_container(self._pod.pod, self.container.name)
-        if state is self._adopted and recorded.get("containerID") == f"nodrop://{state.id}":
-            return recorded
-        return {}
 
     def _has_ended(self, state: ContainerState, ended: Exit) -> Terminated:
         self._state = end = _end_of(state, ended)

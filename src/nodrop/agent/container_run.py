@@ -45,6 +45,8 @@ class ContainerRun:
     ) -> None:
         self.state = state
         self.past_hook = asyncio.Event()
+        if (recorded.get("state") or {}).get("running"):
+            self.past_hook.set()
         self.hook_failure = ""
         self._pod = pod
         self._container = container
@@ -108,7 +110,8 @@ class ContainerRun:
 
     async def _post_start(self) -> bool:
         hook = self._container.post_start
-        if hook is None or self.state.notes.get(_POST_START) == _DONE:
+        over = self.past_hook.is_set() or self.state.notes.get(_POST_START) == _DONE
+        if hook is None or over:
             return True
         failure = await self._hook(hook)
         if failure is None:

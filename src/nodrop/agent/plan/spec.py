@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from signal import Signals
-from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from nodrop.model.meta import Obj
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
-_NO_PORTS: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class Container:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = ""
-    ports: Mapping[str, int] = _NO_PORTS
+    ports: Mapping[str, int] = field(default_factory=dict)
     env: tuple[Obj, ...] = ()
     env_from: tuple[Obj, ...] = ()
     readiness: Probe | None = None
@@ -94,7 +92,7 @@ class PodSpec:
     init_containers: tuple[str, ...] = ()
     readiness_gates: tuple[str, ...] = ()
     service_links: bool = True
-    service_account: str = field(default="")
+    service_account: str = "default"
 
 
 def read_pod(pod: Obj) -> PodSpec:

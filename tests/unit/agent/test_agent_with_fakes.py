@@ -1,0 +1,354 @@
+"""The agent over a fake runtime and prober, with the real registry and cache."""
+
+from __future__ import annotations
+
+from signal import Signals
+
+import pytest
+
+from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
+from nodrop.agent.runtime.protocol import ContainerId
+from nodrop.clock import SystemClock
+from nodrop.model.meta import Obj
+from tests.unit.agent.fakes import FakeFolders, FakeProber, FakeRuntime
+from tests.unit.agent.rig import Rig, condition, container, container_status, is_ready, pod
+
+READY = {"exec": {"command": ["check"]}, "periodSeconds": 1}
+
+
+@pytest.fixture
+def runtime() -> FakeRuntime:
+    return FakeRuntime(SystemClock())
+
+
+@pytest.fixture
+def prober() -> FakeProber:
+    return FakeProber()
+
+
+@pytest.fixture
+async def rig(runtime: FakeRuntime, prober: FakeProber) -> Rig:
+    return Rig(runtime=runtime, prober=prober, folders=FakeFolders(), pod_cidr="127.99.0.0/24")
+
+
+def id_of(made: Obj, name: str = "app", attempt: int = 0) -> ContainerId:
+    return ContainerId(f"{made['metadata']['uid']}_{name}_{attempt}")
+
+
+async def test_a_pod_runs_and_is_ready(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        found = await rig.until_ready("web")
+        status = found["status"]
+        assert status["phase"] == "Running"
+        assert status["podIP"] == "127.99.0.2"
+        assert status["qosClass"] == "BestEffort"
+        shown = container_status(found)
+        assert shown["containerID"] == f"nodrop://{id_of(made)}"
+        assert shown["started"] is True
+        assert rig.events("Started") == ["Started container app"]
+        assert rig.events("Scheduled") == ["Successfully assigned default/web to localhost"]
+        spec = runtime.containers[id_of(made)].spec
+        assert set(spec.env) == {"PATH", "HOME", "LANG", "TMPDIR"}
+
+
+async def test_s7_readiness_follows_the_probe(rig: Rig, prober: FakeProber) -> None:
+    """S7: the probe says whether the container can serve now, in both directions."""
+    prober.verdict = lambda target: ProbeResult("failure", "not yet")
+    async with rig.running():
+        probe = READY | {"failureThreshold": 1}
+        await rig.create(pod("web", container("serve", readinessProbe=probe)))
+        await rig.until(lambda: rig.events("Unhealthy") != [])
+        assert condition(rig.pod("web"), "Ready") == "False"
+        prober.verdict = lambda target: SUCCESS
+        await rig.until_ready("web")
+        prober.verdict = lambda target: ProbeResult("failure", "overloaded")
+        await rig.until_ready("web", ready=False)
+        assert "Readiness probe failed: not yet" in rig.events("Unhealthy")
+
+
+async def test_a_startup_probe_holds_the_others_back(rig: Rig, prober: FakeProber) -> None:
+    starting = {"exec": {"command": ["started"]}, "periodSeconds": 1, "failureThreshold": 30}
+    up = False
+
+    def verdict(target: object) -> ProbeResult:
+        return SUCCESS if up or "started" not in str(target) else ProbeResult("failure", "no")
+
+    prober.verdict = verdict
+    async with rig.running():
+        await rig.create(
+            pod("web", container("serve", startupProbe=starting, readinessProbe=READY))
+        )
+        await rig.until(lambda: rig.events("Unhealthy") != [])
+        assert not any("check" in str(target) for target in prober.asked)
+        up = True
+        await rig.until_ready("web")
+        assert container_status(rig.pod("web"))["started"] is True
+
+
+async def test_s12_s13_the_first_signal_waits_for_the_proxy(rig: Rig, runtime: FakeRuntime) -> None:
+    """S12, S13: SIGTERM first, and only once no new request can come and none is in flight."""
+    rig.traffic.release.clear()
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until(lambda: rig.events("Killing") != [])
+        held = runtime.containers[id_of(made)]
+        assert held.signals == []
+        rig.traffic.release.set()
+        await rig.until_gone("web")
+        assert held.signals == [Signals.SIGTERM]
+        uid = made["metadata"]["uid"]
+        await rig.until(lambda: uid not in rig.folders.known())
+        assert [step[0] for step in rig.traffic.history] == ["withdraw", "withdrawn", "forget"]
+        assert 19 <= rig.traffic.budgets_s[0] <= 20  # two thirds of 30 s
+
+
+async def test_the_terminal_phase_is_written_before_the_object_goes(rig: Rig) -> None:
+    async with rig.running():
+        await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until_gone("web")
+        assert rig.pods[-1]["status"]["phase"] == "Failed"  # ended by SIGTERM: 143
+        assert container_status(rig.pods[-1])["state"]["terminated"]["exitCode"] == 143
+        assert not is_ready(rig.pods[-1])
+
+
+async def test_s14_the_cluster_faithful_order_does_not_wait(runtime: FakeRuntime) -> None:
+    """S14: with ``acknowledged`` off the signal comes at once, as on a cluster."""
+    rig = Rig(
+        runtime=runtime,
+        prober=FakeProber(),
+        folders=FakeFolders(),
+        pod_cidr="127.99.0.0/24",
+        acknowledged=False,
+    )
+    rig.traffic.release.clear()
+    async with rig.running():
+        await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until_gone("web")
+        assert [step[0] for step in rig.traffic.history] in ([], ["forget"])
+
+
+async def test_requests_that_outlast_the_drain_are_told(rig: Rig) -> None:
+    rig.traffic.release.clear()
+    rig.traffic.in_flight = 3
+    async with rig.running():
+        await rig.create(pod("web", container("serve"), terminationGracePeriodSeconds=1))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until_gone("web")
+        [message] = rig.events("DrainCut")
+        assert message.startswith("3 requests were still in flight after 0.")
+
+
+async def test_a_second_delete_cuts_the_waits(rig: Rig) -> None:
+    rig.traffic.release.clear()
+    async with rig.running():
+        await rig.create(pod("web", container("serve"), terminationGracePeriodSeconds=600))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until(lambda: rig.traffic.budgets_s != [])
+        await rig.delete("web", grace_s=1)
+        await rig.until_gone("web")
+        assert rig.traffic.budgets_s[0] > 390
+        assert rig.traffic.budgets_s[-1] <= 1
+
+
+async def test_a_forced_delete_still_stops_the_process(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        held = runtime.containers[id_of(made)]
+        await rig.delete("web", grace_s=0)
+        assert rig.pod("web") is None
+        await held.ended.wait()
+        assert held.signals == [Signals.SIGTERM]
+
+
+async def test_an_ended_container_is_restarted_and_counted(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        runtime.end(id_of(made), 1)
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 1)
+        await rig.until_ready("web")
+        shown = container_status(rig.pod("web"))
+        assert shown["lastState"]["terminated"]["exitCode"] == 1
+        runtime.end(id_of(made, attempt=1), 2)
+        await rig.until(lambda: "waiting" in container_status(rig.pod("web"))["state"])
+        waiting = container_status(rig.pod("web"))["state"]["waiting"]
+        assert waiting["reason"] == "CrashLoopBackOff"
+        found = rig.pod("web")
+        assert found is not None
+        assert found["status"]["phase"] == "Running"
+        assert not is_ready(found)
+        await rig.delete("web")
+        await rig.until_gone("web")  # deletion does not wait for the back-off
+
+
+async def test_never_restarted_containers_end_the_pod(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        made = await rig.create(pod("job", container("work"), restartPolicy="Never"))
+        await rig.until_ready("job")
+        runtime.end(id_of(made), 0)
+        await rig.until(lambda: (rig.pod("job") or {})["status"]["phase"] == "Succeeded")
+        await rig.delete("job")
+        assert rig.pod("job") is None
+
+
+async def test_a_failed_liveness_probe_restarts(
+    rig: Rig, runtime: FakeRuntime, prober: FakeProber
+) -> None:
+    prober.verdict = lambda target: ProbeResult("failure", "stuck")
+    live = {"exec": {"command": ["live"]}, "periodSeconds": 1, "failureThreshold": 1}
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve", livenessProbe=live)))
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 1)
+        assert rig.events("Killing") == ["Container app failed liveness probe, will be restarted"]
+        assert rig.traffic.history == []
+        held = [one for one in rig.pods if container_status(one).get("restartCount") == 0]
+        assert not is_ready(held[-1])  # not ready was stored before the signal
+        assert id_of(made, attempt=1) in runtime.containers
+
+
+async def test_a_missing_config_map_is_waited_for(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        wanted = [{"configMapRef": {"name": "settings"}}]
+        made = await rig.create(pod("web", container("serve", envFrom=wanted)))
+        await rig.until(lambda: "waiting" in (container_status(rig.pod("web")).get("state") or {}))
+        await rig.until(lambda: rig.events("Failed") != [])
+        waiting = container_status(rig.pod("web"))["state"]["waiting"]
+        assert waiting == {
+            "reason": "CreateContainerConfigError",
+            "message": 'configmap "settings" not found',
+        }
+        await rig.create(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "settings", "namespace": "default"},
+                "data": {"COLOUR": "blue"},
+            }
+        )
+        await rig.until_ready("web")
+        assert runtime.containers[id_of(made)].spec.env["COLOUR"] == "blue"
+
+
+async def test_a_missing_command_names_the_field(rig: Rig) -> None:
+    async with rig.running():
+        await rig.create(pod("web", {"name": "app", "image": "nginx"}))
+        await rig.until(lambda: rig.events("MissingCommand") != [])
+        [message] = rig.events("MissingCommand")
+        assert message.startswith("spec.containers[0].command: Required value: nodrop runs")
+        await rig.delete("web")
+        await rig.until_gone("web")
+
+
+async def test_what_is_not_there_yet_is_refused_in_words(rig: Rig) -> None:
+    async with rig.running():
+        mount = [{"name": "data", "mountPath": "/data"}]
+        volumes = [{"name": "data", "emptyDir": {}}]
+        await rig.create(pod("a", container("serve", volumeMounts=mount), volumes=volumes))
+        await rig.create(pod("b", container("serve"), initContainers=[container("x", name="i")]))
+        await rig.until(lambda: len(rig.events("Unsupported")) == 2)
+        await rig.delete("b", grace_s=1)
+        await rig.until_gone("b")
+
+
+async def test_a_refused_start_is_told_and_tried_again(rig: Rig, runtime: FakeRuntime) -> None:
+    runtime.refuse_start = "no such program: serve"
+    async with rig.running():
+        await rig.create(pod("web", container("serve")))
+        await rig.until(lambda: rig.events("Failed") != [])
+        assert rig.events("Failed") == ["Error: no such program: serve"]
+        waiting = container_status(rig.pod("web"))["state"]["waiting"]
+        assert waiting["reason"] == "RunContainerError"
+
+
+async def test_where_binds_cannot_be_moved_pod_ip_is_given(rig: Rig, runtime: FakeRuntime) -> None:
+    runtime.wildcard_bind = False
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        found = await rig.until_ready("web")
+        assert runtime.containers[id_of(made)].spec.env["POD_IP"] == found["status"]["podIP"]
+        assert len(rig.events("WildcardBindUnavailable")) == 1
+
+
+async def test_s17_post_start_comes_before_ready_and_before_the_next_container(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    """S17: postStart runs right after the start; nothing is ready before it is over."""
+    async with rig.running():
+        hook = {"postStart": {"sleep": {"seconds": 1}}}
+        first = container("one", name="one", lifecycle=hook)
+        made = await rig.create(pod("web", first, container("two", name="two")))
+        await rig.until(lambda: rig.events("Started") != [])
+        assert id_of(made, "two") not in runtime.containers
+        assert "waiting" in container_status(rig.pod("web"))["state"]
+        await rig.until_ready("web")
+        assert id_of(made, "two") in runtime.containers
+
+
+async def test_a_new_agent_adopts_without_a_gap(
+    rig: Rig, runtime: FakeRuntime, prober: FakeProber
+) -> None:
+    async with rig.running():
+        made = await rig.create(
+            pod("web", container("serve", readinessProbe=READY | {"periodSeconds": 60}))
+        )
+        await rig.until_ready("web")
+    seen = len(rig.pods)
+    stray = FakeFolders()
+    stray.uids = {made["metadata"]["uid"], "gone"}
+    rig.folders = stray
+    async with rig.running():
+        await rig.until(lambda: rig.events("Adopted") != [])
+        assert stray.known() == [made["metadata"]["uid"]]
+        assert all(is_ready(version) for version in rig.pods[seen:])
+        assert container_status(rig.pod("web"))["restartCount"] == 0
+        assert list(runtime.containers) == [id_of(made)]
+
+
+async def test_a_new_agent_goes_on_with_a_termination(rig: Rig, runtime: FakeRuntime) -> None:
+    rig.traffic.release.clear()
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until(lambda: rig.traffic.history != [])
+    held = runtime.containers[id_of(made)]
+    assert held.signals == []
+    rig.traffic.release.set()
+    async with rig.running():
+        await rig.until_gone("web")
+    assert held.signals == [Signals.SIGTERM]
+
+
+async def test_s15_a_noted_signal_is_not_sent_twice(rig: Rig, runtime: FakeRuntime) -> None:
+    """S15: past the grace period SIGKILL ends it, whoever began the termination."""
+    runtime.ignores_sigterm = True
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve"), terminationGracePeriodSeconds=3))
+        await rig.until_ready("web")
+        held = runtime.containers[id_of(made)]
+        await rig.delete("web")
+        await held.signalled.wait()
+    async with rig.running():
+        await rig.until_gone("web")
+    assert held.signals == [Signals.SIGTERM, Signals.SIGKILL]
+
+
+async def test_containers_of_vanished_pods_are_ended(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+    held = runtime.containers[id_of(made)]
+    await rig.delete("web", grace_s=0)
+    async with rig.running():
+        await held.ended.wait()
+    assert held.signals[0] == Signals.SIGTERM
