@@ -215,3 +215,45 @@ async def test_a_keeper_that_cannot_start_says_why(tmp_path: Path) -> None:
         await ensure_keeper(tmp_path / "keeper", tmp_path / "file" / "keeper.sock")
     with pytest.raises(KeeperFailure, match="too long"):
         await ensure_keeper(tmp_path / "keeper", tmp_path / ("x" * 120))
+
+
+_NESTED = """
+import asyncio, sys
+from pathlib import Path
+from nodrop.keeper.client import ensure_keeper
+from nodrop.keeper.protocol import ProcessSpec
+
+async def main(folder):
+    keeper = await ensure_keeper(Path(folder) / "keeper", Path(folder) / "run" / "k.sock")
+    spec = ProcessSpec(id="inner", argv=("/bin/sleep", "600"), env={}, cwd="/",
+                       bind_ip="127.0.0.9")
+    record = await keeper.start(spec)
+    info = await keeper.info()
+    print(info.pid, record.pid, record.bind_redirect, record.bind_error.split(":")[0], flush=True)
+    await keeper.wait("inner")
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_an_engine_inside_a_pod(state: StateDir, tmp_path: Path) -> None:
+    """It learns that its kernel refuses a second listener, and ends with the pod, wholly."""
+    source = str(Path(sys.modules["nodrop"].__path__[0]).parent)
+    log = tmp_path / "0.log"
+    outer = await ensure_keeper(state.keeper, state.keeper_socket)
+    await outer.start(
+        ProcessSpec(
+            id="outer", argv=(sys.executable, "-c", _NESTED, str(tmp_path / "in")),
+            env={**_ENV, "PYTHONPATH": source}, cwd="/", log=str(log), bind_ip="127.0.0.8",
+        )
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        while not log.read_text().endswith("\n"):
+            await asyncio.sleep(0.01)
+    keeper, inner, redirect, error = log.read_text().split()[3:]
+    assert (redirect, error) == ("False", "EBUSY")
+    await outer.signal("outer", signal.SIGKILL, tree=True)
+    assert (await outer.wait("outer")).exit_code == 137
+    await _until_gone(int(keeper))
+    await _until_gone(int(inner))
+    outer.close()

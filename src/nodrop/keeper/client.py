@@ -6,6 +6,8 @@ import asyncio
 import binascii
 import fcntl
 import os
+import socket
+import struct
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -160,15 +162,26 @@ class KeeperClient:
             if self._link is None or not self._link.alive:
                 loop = asyncio.get_running_loop()
                 try:
-                    _transport, self._link = await loop.create_unix_connection(
-                        _Link, str(self._path)
-                    )
+                    transport, link = await loop.create_unix_connection(_Link, str(self._path))
+                    _check_owner(transport, self._path)
+                    self._link = link
                 except OSError as error:
                     raise KeeperFailure(
                         f"no keeper answers at {self._path}: {error.strerror or error}",
                         "ENOENT" if isinstance(error, FileNotFoundError) else "ECONNREFUSED",
                     ) from error
             return self._link
+
+
+def _check_owner(transport: asyncio.BaseTransport, path: Path) -> None:
+    """Environments with secrets go over this socket: only to a keeper of our own user."""
+    peer = transport.get_extra_info("socket")
+    _pid, uid, _gid = struct.unpack(
+        "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    )
+    if uid not in (0, os.geteuid()):
+        transport.close()
+        raise KeeperFailure(f"{path} belongs to a keeper of user {uid}", "EPERM")
 
 
 def _record(answer: Mapping[str, Any]) -> ProcessRecord:

@@ -124,7 +124,7 @@ def _listen(path: str) -> socket.socket:
     folder = os.path.dirname(path)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        if os.stat(folder).st_uid != os.geteuid():
+        if os.lstat(folder).st_uid != os.geteuid():
             raise Failed("EPERM", f"the folder {folder} belongs to another user")
         os.chmod(folder, 0o700)
         if os.path.exists(path):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _HIGHEST_MARK = 1 << 62
+_KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 def boot_id() -> str:
@@ -41,6 +42,16 @@ def start_ticks(pid: int) -> int:
 
 def children(pid: int) -> list[int]:
     """Direct children of all threads of a process."""
+    return children_listed(pid) if _KERNEL_LISTS_CHILDREN else children_by_parent(pid)
+
+
+def children_by_parent(pid: int) -> list[int]:
+    """The slow way: whose parent is it? For kernels without CONFIG_PROC_CHILDREN."""
+    parents = ((other, stat_fields(other)) for other in everyone())
+    return [other for other, fields in parents if fields and int(fields[1]) == pid]
+
+
+def children_listed(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):

@@ -22,8 +22,10 @@ class ProcessSpec:
     ``fds`` maps the names of held sockets to the file descriptor numbers that the process finds
     them at. ``bind_ip`` set: binds of a wildcard address land on this address (seccomp user
     notification). ``restart`` True: started again at once, as it was, whenever it ends unasked.
-    ``log`` is a file that gets ``<RFC 3339 time> stdout|stderr F|P <line>`` lines. ``env`` is the
-    whole environment of the process.
+    ``log`` is a file that gets ``<RFC 3339 time> stdout|stderr F|P <line>`` lines; at 10 MiB it
+    moves to ``<log>.1`` (… ``.4``). ``env`` is the whole environment of the process. ``id`` is a
+    file name: letters, digits and ``._-:@``, at most 200. When the process ends, all that
+    descends from it is killed.
     """
 
     id: str
@@ -111,7 +113,11 @@ class Keeper(Protocol):
     async def exec(
         self, id: str, argv: Sequence[str], *, timeout_s: float | None
     ) -> tuple[int, bytes]:
-        """Run beside process ``id`` (its environment, folder, bind address); (code, output)."""
+        """Run beside process ``id`` (its environment, folder, bind address); (code, output).
+
+        Output is stdout and stderr, the first 10 KiB. Code ETIMEDOUT after ``timeout_s``: the
+        command's tree has been killed. Cancelling the call, or losing the client, kills it too.
+        """
         ...
 
     async def note(self, id: str, key: str, value: str) -> None: ...
@@ -123,5 +129,5 @@ class Keeper(Protocol):
         ...
 
     async def shutdown(self) -> None:
-        """End every process (SIGKILL to what is left), release sockets, exit."""
+        """End every process (SIGTERM, soon SIGKILL to what is left), release sockets, exit."""
         ...
