@@ -222,7 +222,7 @@ class _Parts:
             *(
                 (
                     controller.name,
-                    run_controller(controller, self.cache, self.client, self.clock, trace=log_plan),
+                    run_controller(controller, self.cache, self.client, self.clock),
                 )
                 for controller in self.controllers
             ),
