@@ -77,6 +77,7 @@ class HAProxy:
         self._slots: dict[Pool, int] = {}
         self._table = RoutingTable()
         self._ended: dict[Pool, PoolStats] = {}
+        self._written: dict[str, str] = {}
         self._turn = asyncio.Lock()
 
     async def start(self) -> None:
@@ -231,7 +232,8 @@ class HAProxy:
     async def _start_main(self) -> None:
         shape = f"{self._total} {','.join(self._ingress_sockets)}"
         process = await self._processes.next(_MAIN, shape)
-        self._write_maps(self._table, self._slots)
+        for name, entries in render_maps(self._table, self._slots).items():
+            self._write(name, render_map(entries))
         config = self._main_config(process, self._table, self._slots)
         admin = await self._processes.start(process, config, self._ingress_sockets)
         await self._read_back(admin)
@@ -267,17 +269,17 @@ class HAProxy:
 
     def _write_files(self, table: RoutingTable, slots: dict[Pool, int]) -> None:
         """What a restart after a crash starts from: written before anything is acknowledged."""
-        folder = self._processes.folder
         named = [[*pool, slot] for pool, slot in sorted(slots.items())]
-        write_atomically(folder / _SLOTS_FILE, json.dumps(named))
-        self._write_maps(table, slots)
-        if self._main is not None:
-            config = self._main_config(self._main, table, slots)
-            write_atomically(folder / self._main.config, config)
-
-    def _write_maps(self, table: RoutingTable, slots: dict[Pool, int]) -> None:
+        self._write(_SLOTS_FILE, json.dumps(named))
         for name, entries in render_maps(table, slots).items():
-            write_atomically(self._processes.folder / name, render_map(entries))
+            self._write(name, render_map(entries))
+        if self._main is not None:
+            self._write(self._main.config, self._main_config(self._main, table, slots))
+
+    def _write(self, name: str, text: str) -> None:
+        if self._written.get(name) != text:
+            write_atomically(self._processes.folder / name, text)
+            self._written[name] = text
 
     async def _in_flight(self, pod: str) -> int:
         try:

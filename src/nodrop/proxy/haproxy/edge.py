@@ -50,9 +50,12 @@ class Edge:
         }
 
     async def alive(self) -> bool:
-        """Whether the process still runs that should."""
+        """Whether the process still runs that should; if not, the next ``serve`` starts one."""
         running = await self._processes.running(_EDGE)
-        return self._current is None or self._current in running
+        if self._current is None or self._current in running:
+            return True
+        self._current = None
+        return False
 
     async def hold(self, listeners: Iterable[Listener]) -> dict[Listener, str]:
         """Have all listeners held; returns those that can't be, and why."""
@@ -74,8 +77,6 @@ class Edge:
         """Listen on exactly these (all held); returns how many processes were started (0, 1)."""
         names = sorted(socket_name(listener) for listener in listeners)
         started = 0
-        if not await self.alive():
-            self._current = None
         if names != self._names():
             started = await self._replace(names)
         for name in self._held.keys() - set(names):

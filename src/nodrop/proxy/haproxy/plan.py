@@ -159,17 +159,20 @@ def parse_map(text: str) -> dict[str, str]:
 def parse_stats(text: str) -> dict[tuple[int, str], PoolStats]:
     """``show stat`` in CSV → (slot, server) → counters."""
     header, *rows = [line for line in text.splitlines() if line] or [""]
-    columns = header.removeprefix("# ").split(",")
+    columns = {name: index for index, name in enumerate(header.removeprefix("# ").split(","))}
     stats = {}
     for row in rows:
-        cells = dict(zip(columns, row.split(","), strict=False))
-        if not _is_slot(cells["pxname"]) or cells["svname"] in (HOLD, "BACKEND", "FRONTEND"):
+        cells = row.split(",")
+        if not _is_slot(cells[0]) or cells[1] in (HOLD, "BACKEND", "FRONTEND"):
             continue
-        key = (int(cells["pxname"][1:]), cells["svname"])
-        stats[key] = PoolStats(
-            in_flight=int(cells["scur"] or 0) + int(cells["qcur"] or 0),
-            requests=int(cells["stot"] or 0),
-            errors=int(cells["econ"] or 0) + int(cells["eresp"] or 0),
+
+        def number(name: str, cells: list[str] = cells) -> int:
+            return int(cells[columns[name]] or 0)
+
+        stats[(int(cells[0][1:]), cells[1])] = PoolStats(
+            in_flight=number("scur") + number("qcur"),
+            requests=number("stot"),
+            errors=number("econ") + number("eresp"),
         )
     return stats
 

@@ -139,8 +139,10 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
     ]
     for slot in range(shape.slots):
         pool = pool_of.get(slot)
-        backends = table.pools.get(pool, frozenset()) if pool is not None else frozenset()
-        lines += _slot(slot, backends, pool in table.waiting)
+        if pool is None:
+            lines += _slot(slot, (), False)
+        else:
+            lines += _slot(slot, table.pools.get(pool, ()), pool in table.waiting)
     return "\n".join(lines) + "\n"
 
 
