@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import Kind
-from nodrop.model.meta import Obj, ObjectKey, Revision, controller_of, key_of, revision_of
+from nodrop.model.meta import Obj, ObjectKey, Revision, controller_of, key_of, revision_of, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,9 @@ class Cache:
                 self._apply(kind, WatchEvent("DELETED", obj, revision))
         for key, obj in listed.items():
             known = self._objects[kind].get(key)
+            if known is not None and uid_of(known) != uid_of(obj):
+                self._apply(kind, WatchEvent("DELETED", known, revision))
+                known = None
             if known is None:
                 self._apply(kind, WatchEvent("ADDED", obj, revision_of(obj)))
             elif revision_of(known) != revision_of(obj):
