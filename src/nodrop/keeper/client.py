@@ -20,6 +20,7 @@ from nodrop.keeper.wire import PROTOCOL, Lines, decode, encode
 _PROGRAM = Path(__file__).with_name("__main__.py")
 _START_TIMEOUT_S = 20.0
 _LOCK_RETRY_S = 0.02
+_ALREADY_RUNS = 3  # daemon.ALREADY_RUNS; the daemon's modules are not for this process
 
 
 class _Link(asyncio.Protocol):
@@ -30,6 +31,7 @@ class _Link(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
         self._transport: asyncio.Transport | None = None
+        self.closed = asyncio.Event()
 
     @property
     def alive(self) -> bool:
@@ -40,6 +42,7 @@ class _Link(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():
             if not future.done():
@@ -143,8 +146,13 @@ class KeeperClient:
         await self._ask("remove", id=id)
 
     async def shutdown(self, *, grace_s: float = 2.0) -> None:
-        """SIGTERM to every process, SIGKILL after ``grace_s``; returns when the keeper is done."""
-        await self._ask("shutdown", grace_s=grace_s)
+        """SIGTERM to every process, SIGKILL after ``grace_s``; returns when the keeper is gone.
+
+        Its end closes the connection: by then its folder and network are free for another.
+        """
+        link = await self._connected()
+        await link.ask("shutdown", {"grace_s": grace_s})
+        await link.closed.wait()
         self.close()
 
     def close(self) -> None:
@@ -207,7 +215,7 @@ async def ensure_keeper(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         async with asyncio.timeout(_START_TIMEOUT_S), _start_lock(folder):
-            if not await _answers(client):
+            while not await _answers(client):
                 await _launch(folder, socket_path, python=python, network=network)
             await _check_version(client)
     except TimeoutError as error:
@@ -259,7 +267,10 @@ def _try_lock(fd: int) -> bool:
 
 
 async def _launch(folder: Path, socket_path: Path, *, python: str, network: int | None) -> None:
-    """Run the keeper's program; it returns when its daemon answers, or says why it can't."""
+    """Run the keeper's program; it returns when its daemon answers, or says why it can't.
+
+    Where another keeper holds the folder this returns without one of our own: ask again.
+    """
     argv = [python, "-I", "-S", str(_PROGRAM), str(folder.absolute()), str(socket_path.absolute())]
     if network is not None:
         argv.append(str(network))
@@ -272,7 +283,9 @@ async def _launch(folder: Path, socket_path: Path, *, python: str, network: int 
         env={"PATH": os.defpath, "LC_ALL": "C.UTF-8"},
     )
     _out, said = await process.communicate()
-    if process.returncode != 0:
+    if process.returncode == _ALREADY_RUNS:
+        await asyncio.sleep(_LOCK_RETRY_S)  # it is about to answer, or to end
+    elif process.returncode != 0:
         code, _, message = said.decode(errors="replace").strip().partition(" ")
         if not (code.isupper() and code.isalnum()):
             code, message = "EIO", f"the keeper could not start: {said.decode(errors='replace')}"
