@@ -187,6 +187,17 @@ async def test_lists_come_in_pages_of_one_revision(http: aiohttp.ClientSession) 
     assert second["kind"] == "ConfigMapList"
 
 
+async def test_fields_select_by_equality_and_inequality(http: aiohttp.ClientSession) -> None:
+    for name in ("a", "b"):
+        await http.post(CONFIGMAPS, json=configmap(name))
+    for selector, expected in (("metadata.name=a", ["a"]), ("metadata.name!=a", ["b"])):
+        async with http.get(CONFIGMAPS, params={"fieldSelector": selector}) as response:
+            found = [item["metadata"]["name"] for item in (await response.json())["items"]]
+        assert found == expected
+    async with http.get(CONFIGMAPS, params={"fieldSelector": "data.x=1"}) as response:
+        assert (await status_of(response))[2] == "field label not supported: data.x"
+
+
 async def test_tables_for_who_asks(http: aiohttp.ClientSession) -> None:
     await http.post(CONFIGMAPS, json=configmap("a", x="1", y="2"))
     async with http.get(CONFIGMAPS, headers={"Accept": TABLE}) as response:

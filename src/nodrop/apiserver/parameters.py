@@ -38,11 +38,13 @@ def list_options(query: Query, namespace: str | None) -> ListOptions:
     match = query.get("resourceVersionMatch", "")
     _check_match(query, match, watch=watch)
     timeout = whole(query, "timeoutSeconds")
+    fields = parse_field_selector(query.get("fieldSelector", ""))
     return ListOptions(
         scope=Scope(
             namespace,
             parse_label_selector(query.get("labelSelector", "")),
-            parse_field_selector(query.get("fieldSelector", "")),
+            fields.equal,
+            fields.unequal,
         ),
         watch=watch,
         limit=max(0, whole(query, "limit") or 0),

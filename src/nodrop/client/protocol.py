@@ -13,11 +13,16 @@ from nodrop.model.meta import EVERYTHING, Obj, ObjectKey, Revision, Selector
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which objects of a kind: a namespace (None = all), labels, and fields that are equal."""
+    """Which objects of a kind: a namespace (None = all), labels, and fields.
+
+    ``fields`` must be equal and ``fields_not`` unequal: ``kubectl describe node`` asks for pods
+    whose phase is neither of two.
+    """
 
     namespace: str | None = None
     labels: Selector = EVERYTHING
     fields: tuple[tuple[str, str], ...] = ()  # (path, value), e.g. ("metadata.name", "web")
+    fields_not: tuple[tuple[str, str], ...] = ()
 
 
 ALL = Scope()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from nodrop.model.errors import bad_request
 from nodrop.model.meta import Requirement, Selector
@@ -13,6 +14,7 @@ _VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)?"
 _SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
 _EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
 _EXISTENCE = re.compile(rf"(!?)\s*({_KEY})")
+_FIELD = re.compile(r"([A-Za-z][\w.]*)\s*(==|=|!=)\s*([^=!]*)")
 _IS_VALUE = re.compile(_VALUE)
 
 
@@ -21,13 +23,29 @@ def parse_label_selector(text: str) -> Selector:
     return Selector(tuple(_requirement(clause) for clause in _clauses(text)))
 
 
-def parse_field_selector(text: str) -> tuple[tuple[str, str], ...]:
-    """Read ``metadata.name=web,status.phase=Running`` into (path, value) pairs.
+class Fields(NamedTuple):
+    """A field selector: (path, value) pairs that must be equal, and ones that must not."""
 
-    Raises ApiError 400 for what is not such a pair, and for ``!=``, which ``Scope`` can't
-    express. Which fields a kind can be selected by is the registry's to say.
+    equal: tuple[tuple[str, str], ...] = ()
+    unequal: tuple[tuple[str, str], ...] = ()
+
+
+def parse_field_selector(text: str) -> Fields:
+    """Read ``metadata.name=web,status.phase!=Running``. Raises ApiError 400.
+
+    Which fields a kind can be selected by is the registry's to say.
     """
-    return tuple(_field(clause) for clause in _clauses(text))
+    equal: list[tuple[str, str]] = []
+    unequal: list[tuple[str, str]] = []
+    for clause in _clauses(text):
+        found = _FIELD.fullmatch(clause)
+        if not found:
+            raise bad_request(
+                f'invalid field selector: "{clause}" is neither field=value nor field!=value'
+            )
+        path, sign, value = found.groups()
+        (unequal if sign == "!=" else equal).append((path, value))
+    return Fields(tuple(equal), tuple(unequal))
 
 
 def format_label_selector(selector: Selector) -> str:
@@ -35,8 +53,12 @@ def format_label_selector(selector: Selector) -> str:
     return ",".join(_format(requirement) for requirement in selector.requirements)
 
 
-def format_field_selector(fields: Iterable[tuple[str, str]]) -> str:
-    return ",".join(f"{path}={value}" for path, value in fields)
+def format_field_selector(fields: Fields) -> str:
+    """The string for ``fields``: the inverse of ``parse_field_selector``."""
+    return ",".join(
+        [f"{path}={value}" for path, value in fields.equal]
+        + [f"{path}!={value}" for path, value in fields.unequal]
+    )
 
 
 # Private
@@ -68,16 +90,6 @@ def _requirement(clause: str) -> Requirement:
         absent, key = found.groups()
         return Requirement(key, "DoesNotExist" if absent else "Exists")
     raise bad_request(f'unable to parse requirement: "{clause}" is not a label selector clause')
-
-
-def _field(clause: str) -> tuple[str, str]:
-    path, sign, value = clause.partition("=")
-    path, value = path.strip(), value.removeprefix("=").strip()
-    if not sign or not path:
-        raise bad_request(f'invalid field selector: "{clause}" is not of the form field=value')
-    if path.endswith("!"):
-        raise bad_request(f'invalid field selector: "{clause}": operator != is not supported here')
-    return path, value
 
 
 def _format(requirement: Requirement) -> str:

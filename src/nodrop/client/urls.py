@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from nodrop.client.protocol import Scope
-from nodrop.client.selectors import format_field_selector, format_label_selector
+from nodrop.client.selectors import Fields, format_field_selector, format_label_selector
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import ObjectKey
 
@@ -30,6 +30,7 @@ def scope_query(scope: Scope) -> dict[str, str]:
     query = {}
     if not scope.labels.empty:
         query["labelSelector"] = format_label_selector(scope.labels)
-    if scope.fields:
-        query["fieldSelector"] = format_field_selector(scope.fields)
+    if scope.fields or scope.fields_not:
+        fields = Fields(scope.fields, scope.fields_not)
+        query["fieldSelector"] = format_field_selector(fields)
     return query

@@ -52,7 +52,7 @@ _FIELDS: dict[Kind, frozenset[str]] = {
 def check_fields(kind: Kind, scope: Scope) -> None:
     """Raise 400 for a field that can't be selected on."""
     known = _FIELDS.get(kind, frozenset())
-    for path, _ in scope.fields:
+    for path, _ in (*scope.fields, *scope.fields_not):
         if path not in _EVERYWHERE and path not in known:
             raise bad_request(f"field label not supported: {path}")
 
@@ -60,20 +60,22 @@ def check_fields(kind: Kind, scope: Scope) -> None:
 def matcher(kind: Kind, scope: Scope) -> Callable[[Obj], bool]:
     """A predicate for ``scope``. Raises 400 for a field that can't be selected on."""
     check_fields(kind, scope)
-    if scope.namespace is None and scope.labels.empty and not scope.fields:
+    if scope.namespace is None and not is_filtered(scope):
         return lambda obj: True
     return lambda obj: _matches(scope, obj)
 
 
 def is_filtered(scope: Scope) -> bool:
     """Whether labels or fields narrow the scope, beyond its namespace."""
-    return bool(scope.fields) or not scope.labels.empty
+    return bool(scope.fields or scope.fields_not) or not scope.labels.empty
 
 
 def _matches(scope: Scope, obj: Obj) -> bool:
     if scope.namespace is not None and obj["metadata"].get("namespace", "") != scope.namespace:
         return False
     if not scope.labels.matches(labels_of(obj)):
+        return False
+    if any(_field(obj, path) == value for path, value in scope.fields_not):
         return False
     return all(_field(obj, path) == value for path, value in scope.fields)
 

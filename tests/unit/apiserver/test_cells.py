@@ -54,8 +54,8 @@ def container(state: Obj, *, ready: bool = False, **more: Any) -> Obj:
     return {"name": "c", "state": state, "ready": ready, "restartCount": 0, **more}
 
 
-RUNNING = {"running": {}}
-DONE = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+RUNNING: Obj = {"running": {}}
+DONE: Obj = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 READY_TRUE = [{"type": "Ready", "status": "True"}]
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from nodrop.client.selectors import (
+    format_field_selector,
     format_label_selector,
     parse_field_selector,
     parse_label_selector,
@@ -46,15 +47,18 @@ def test_writing_a_label_selector_is_the_inverse_of_reading_it(text: str) -> Non
 
 
 def test_field_selectors_are_pairs() -> None:
-    text = "metadata.name=web,status.phase==Running,spec.nodeName="
-    assert parse_field_selector(text) == (
+    text = "metadata.name=web,status.phase==Running,spec.nodeName=,type!=Normal"
+    fields = parse_field_selector(text)
+    assert fields.equal == (
         ("metadata.name", "web"),
         ("status.phase", "Running"),
         ("spec.nodeName", ""),
     )
+    assert fields.unequal == (("type", "Normal"),)
+    assert parse_field_selector(format_field_selector(fields)) == fields
 
 
-@pytest.mark.parametrize("text", ["metadata.name", "status.phase!=Running", "=x"])
+@pytest.mark.parametrize("text", ["metadata.name", "a!b", "=x", "a=b=c", ","])
 def test_other_field_selectors_are_refused(text: str) -> None:
     with pytest.raises(ApiError) as failure:
         parse_field_selector(text)
