@@ -39,8 +39,8 @@ APPLICATION_ID = 0x6E647270
 #: History kept for watchers that come back. A watcher away for a minute at 150 writes/s finds its
 #: place; at about 4 KB an object the file stays below some 50 MB.
 KEEP_REVISIONS = 10_000
-#: Compaction runs once in so many writes, so that each run touches few rows (a few ms).
-COMPACT_EVERY = 1_000
+#: Compaction runs once in so many writes, so that each run is short: about 2 ms.
+COMPACT_EVERY = 100
 
 _RESOURCES = {kind.resource: kind for kind in KINDS}
 
@@ -64,12 +64,14 @@ SELECT log.revision, log.type, log.resource, log.namespace, log.name, log.body, 
 FROM log LEFT JOIN log AS before ON before.revision = log.previous
 WHERE log.revision > ? AND (? = '' OR log.resource = ?) ORDER BY log.revision
 """
+# What was overwritten is what a later row names as its previous one; rows up to the last
+# compaction have lost theirs already, so the cost follows the batch, not the file.
 _DROP_OVERWRITTEN = """
-DELETE FROM log WHERE revision <= ? AND revision NOT IN (
-  SELECT max(revision) FROM log WHERE revision <= ? GROUP BY resource, namespace, name
+DELETE FROM log WHERE revision IN (
+  SELECT previous FROM log WHERE revision > ? AND revision <= ?
 )
 """
-_DROP_DELETED = "DELETE FROM log WHERE revision <= ? AND type = 'DELETED'"
+_DROP_DELETED = "DELETE FROM log WHERE revision > ? AND revision <= ? AND type = 'DELETED'"
 
 
 class SqliteStore:
@@ -145,8 +147,8 @@ class SqliteStore:
         try:
             with self._db:
                 self._db.execute("BEGIN IMMEDIATE")
-                self._db.execute(_DROP_OVERWRITTEN, (before, before))
-                self._db.execute(_DROP_DELETED, (before,))
+                self._db.execute(_DROP_OVERWRITTEN, (self._compacted, before))
+                self._db.execute(_DROP_DELETED, (self._compacted, before))
                 self._db.execute("UPDATE compacted SET revision = ?", (before,))
         except sqlite3.Error as error:
             raise StoreFailure(f"compacting {self._path} failed: {error}") from error
