@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodrop.cli.session import Failure, connect, runs
+from nodrop.cli.session import Failure, connect, engine_of, runs
 
 if TYPE_CHECKING:
     from nodrop.cli.demo_report import Report
@@ -37,12 +37,9 @@ async def demo(json_file: Path | None, fast: bool, rate: float, keep: bool) -> i
     """
     from nodrop.cli.demo_view import render_report
 
-    # SIGTERM ends the demo as Ctrl-C does: with everything it started.
-    asyncio.get_running_loop().add_signal_handler(
-        signal.SIGTERM, signal.raise_signal, signal.SIGINT
-    )
     try:
-        report = await _run(fast=fast, rate=rate, keep=keep)
+        with _ended_by_sigterm():
+            report = await _run(fast=fast, rate=rate, keep=keep)
     except ExceptionGroup as group:
         raise _first(group) from group
     if json_file:
@@ -53,24 +50,24 @@ async def demo(json_file: Path | None, fast: bool, rate: float, keep: bool) -> i
 
 async def _run(*, fast: bool, rate: float, keep: bool) -> Report:
     from nodrop.cli.demo_engine import memory_of, own_engine
-    from nodrop.cli.demo_examples import hello_folder
+    from nodrop.cli.demo_examples import demo_script
     from nodrop.cli.demo_report import report_of
     from nodrop.cli.demo_run import Run, pace_of
 
-    folder = hello_folder()
+    script = demo_script()
     loop = asyncio.get_running_loop()
     started = loop.time()
     async with own_engine(keep=keep) as (state, engine), connect(state) as client:
         url = engine["http"]["urls"][0]
         click.echo(f"engine up after {loop.time() - started:.1f} s: {url} (state {state.root})")
         with _display() as show:
-            run = Run(client, url=url, folder=folder, pace=pace_of(rate, fast=fast), show=show)
+            run = Run(client, url=url, script=script, pace=pace_of(rate, fast=fast), show=show)
             found = await run.run()
         return report_of(
             summary=found.summary,
             stages=found.stages,
             lives=found.lives,
-            memory_bytes=memory_of(engine),
+            memory_bytes=memory_of(engine_of(state)),
             seconds=loop.time() - started,
             rate=rate,
         )
@@ -106,6 +103,29 @@ def _print(what: object) -> None:
     from rich.console import Console
 
     Console().print(what)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does, with everything it started. Raises Failure (143)."""
+    task, terminated = asyncio.current_task(), False
+    assert task is not None
+
+    def end() -> None:
+        nonlocal terminated
+        terminated = True
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not terminated:
+            raise
+        raise Failure("ended by SIGTERM", code=128 + signal.SIGTERM) from None
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _first(error: Exception) -> Exception:

@@ -31,6 +31,34 @@ STEPS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a run deploys first, what it rolls to then, and which load it sends meanwhile.
+
+    Manifests lie in ``folder`` and hold one Deployment named ``deployment``; ``load`` are
+    arguments of the load process beyond its target and rate.
+    """
+
+    folder: Path
+    deployment: str
+    first: str
+    steps: tuple[Step, ...]
+    load: tuple[str, ...] = ("--expect-id",)
+
+    def objects(self, file: str, *, surge: int | None) -> list[Obj]:
+        """A manifest's objects, ready to apply; with more ``surge`` where time is short."""
+        objects = prepare(read_files([self.folder / file]), "default")
+        for obj in objects:
+            if surge is not None and obj["kind"] == "Deployment":
+                obj["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = surge
+        return objects
+
+
+def demo_script() -> Script:
+    """The demo's own. Raises Failure when examples/hello is not there."""
+    return Script(hello_folder(), "hello", FIRST, STEPS)
+
+
 def hello_folder() -> Path:
     """``examples/hello`` of the checkout that nodrop runs from. Raises Failure."""
     package = Path(nodrop.__file__).resolve().parent
@@ -42,12 +70,3 @@ def hello_folder() -> Path:
         f"the demo's service examples/hello was not found beside {package}",
         hint="run the demo from a checkout of nodrop: ./dev demo",
     )
-
-
-def objects_of(file: Path, *, surge: int | None) -> list[Obj]:
-    """The manifest's objects, ready to apply; with more ``surge`` where the demo is in a hurry."""
-    objects = prepare(read_files([file]), "default")
-    for obj in objects:
-        if surge is not None and obj["kind"] == "Deployment":
-            obj["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = surge
-    return objects

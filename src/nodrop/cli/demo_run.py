@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from nodrop.cli.apply import apply_all
-from nodrop.cli.demo_examples import FIRST, STEPS, Step, objects_of
+from nodrop.cli.demo_examples import Script, Step
 from nodrop.cli.demo_view import Picture, Window
 from nodrop.cli.progress import REVISION, new_pods, rollout_message
 from nodrop.cli.rollout import undo_operations
@@ -26,7 +25,6 @@ from nodrop.rehearse.schedule import LoadSpec, Mix, target_of
 from nodrop.rehearse.summary import Summary
 from nodrop.rehearse.verdict import Stage, Stages
 
-HELLO = ObjectKey(DEPLOYMENT, "default", "hello")
 _STEP_TIMEOUT_S = 120.0
 _FIRST_ANSWER_TIMEOUT_S = 10.0
 _SHOW_EVERY_S = 0.25
@@ -79,20 +77,21 @@ class Found:
 
 
 class Run:
-    """One demo against a running engine."""
+    """One script carried out against a running engine, under load."""
 
     def __init__(
         self,
         client: HttpClient,
         *,
         url: str,
-        folder: Path,
+        script: Script,
         pace: Pace,
         show: Callable[[Picture], None],
     ) -> None:
         self._client = client
         self._url = url
-        self._folder = folder
+        self._script = script
+        self._key = ObjectKey(DEPLOYMENT, "default", script.deployment)
         self._pace = pace
         self._show = show
         self._cache = Cache(client, (DEPLOYMENT, REPLICASET, POD))
@@ -107,7 +106,7 @@ class Run:
             watching = group.create_task(self._cache.run(), name="demo watch")
             showing = group.create_task(self._keep_showing(), name="demo display")
             await self._cache.synced()
-            await self._deploy(FIRST)
+            await self._deploy(self._script.first)
             await self._settled()
             await self._first_answer()
             await self._under_load()
@@ -119,15 +118,15 @@ class Run:
     async def _under_load(self) -> None:
         """All steps, with the load running from before the first until after the last."""
         load = await LoadProcess.start(
-            arguments_for(self._url, rate=self._pace.rate, expect_id=True)
+            [*arguments_for(self._url, rate=self._pace.rate), *self._script.load]
         )
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._collect(load), name="demo load")
-                self._begin(Stage("v1, no rollout", self._loop.time(), is_rollout=False))
+                self._begin(Stage("before", self._loop.time(), is_rollout=False))
                 await self._until_answers()
                 await asyncio.sleep(self._pace.warm_up_s)
-                for step in STEPS:
+                for step in self._script.steps:
                     await self._roll(step)
                 load.stop()
         finally:
@@ -145,15 +144,15 @@ class Run:
         await asyncio.sleep(max(0.0, stage.start + self._pace.stage_s - self._loop.time()))
 
     async def _deploy(self, file: str) -> None:
-        await apply_all(self._client, objects_of(self._folder / file, surge=self._pace.surge))
-        await self._cache.wait_seen(await self._client.get(HELLO))
+        await apply_all(self._client, self._script.objects(file, surge=self._pace.surge))
+        await self._cache.wait_seen(await self._client.get(self._key))
 
     async def _undo(self) -> None:
         """Go back to the revision before, as ``kubectl rollout undo`` does."""
-        deployment = await self._client.get(HELLO)
+        deployment = await self._client.get(self._key)
         operations = undo_operations(deployment, self._revision_before(deployment))
-        await self._client.patch_json(HELLO, operations)
-        await self._cache.wait_seen(await self._client.get(HELLO))
+        await self._client.patch_json(self._key, operations)
+        await self._cache.wait_seen(await self._client.get(self._key))
 
     def _revision_before(self, deployment: Obj) -> Obj:
         sets = self._cache.controlled_by(REPLICASET, deployment["metadata"]["uid"])
@@ -173,18 +172,18 @@ class Run:
             raise Failure(f"no end after {_STEP_TIMEOUT_S:g} s: {self._standing()}") from None
 
     def _is_settled(self) -> bool:
-        deployment = self._cache.get(HELLO)
+        deployment = self._cache.get(self._key)
         if deployment is None:
             return False
         _, done, failed = rollout_message(deployment)
         if failed:
             raise Failure(f"the rollout failed: {self._standing()}")
-        pods = self._cache.list(POD, HELLO.namespace)
-        current = new_pods(self._cache.list(REPLICASET, HELLO.namespace), pods, deployment)
+        pods = self._cache.list(POD, self._key.namespace)
+        current = new_pods(self._cache.list(REPLICASET, self._key.namespace), pods, deployment)
         return done and len(current) == len(pods) and not any(map(is_deleting, pods))
 
     def _standing(self) -> str:
-        deployment = self._cache.get(HELLO)
+        deployment = self._cache.get(self._key)
         return rollout_message(deployment)[0] if deployment else "there is no deployment"
 
     async def _first_answer(self) -> None:

@@ -93,14 +93,9 @@ class LoadProcess:
         await self._process.wait()
 
 
-def arguments_for(url: str, *, rate: float, host: str = "", expect_id: bool = False) -> list[str]:
+def arguments_for(url: str, *, rate: float) -> list[str]:
     """The command line of the usual load."""
-    arguments = ["--url", url, "--rate", f"{rate:g}"]
-    if host:
-        arguments += ["--host", host]
-    if expect_id:
-        arguments.append("--expect-id")
-    return arguments
+    return ["--url", url, "--rate", f"{rate:g}"]
 
 
 def parse(arguments: Sequence[str]) -> tuple[LoadSpec, float | None, int | None]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rich.console import Console, RenderableType
 
-from nodrop.cli.demo_examples import FIRST, STEPS, hello_folder, objects_of
+from nodrop.cli.demo_examples import FIRST, STEPS, demo_script, hello_folder
 from nodrop.cli.demo_report import Report, report_of
 from nodrop.cli.demo_view import Picture, Window, plain_line, render_picture, render_report
 from nodrop.rehearse.lives import Life, Lives
@@ -113,5 +113,5 @@ def test_the_demos_manifests() -> None:
 
 
 def test_the_demo_may_hurry() -> None:
-    deployment, *_ = objects_of(hello_folder() / FIRST, surge=2)
+    deployment, *_ = demo_script().objects(FIRST, surge=2)
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 2
