@@ -1,0 +1,135 @@
+"""The probers against real sockets: upstream's rules for HTTP, TCP and exec."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trustme
+from aiohttp import web
+
+from nodrop.agent.plan.probes import HttpTarget, TcpTarget, Unusable
+from nodrop.agent.probers.every import EveryProber
+from nodrop.clock import SystemClock
+from tests.unit.agent.fakes import FakeRuntime
+
+
+@pytest.fixture
+async def prober() -> AsyncIterator[EveryProber]:
+    made = EveryProber(FakeRuntime(SystemClock()))
+    yield made
+    await made.close()
+
+
+@asynccontextmanager
+async def server(
+    handler: web.RequestHandler | object, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", handler)  # type: ignore[arg-type]
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def target(port: int, path: str = "/", **fields: object) -> HttpTarget:
+    return HttpTarget("127.0.0.1", port, path, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, "success"), (204, "success"), (304, "success"), (404, "failure"), (503, "failure")],
+)
+async def test_success_is_200_to_399(prober: EveryProber, status: int, outcome: str) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async with server(answer) as port:
+        result = await prober.probe(target(port), timeout_s=5)
+    assert result.outcome == outcome
+    assert result.answered
+    if outcome == "failure":
+        assert result.message == f"HTTP probe failed with statuscode: {status}"
+
+
+async def test_headers_are_upstreams_unless_overridden(prober: EveryProber) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append({name.lower(): value for name, value in request.headers.items()})
+        return web.Response()
+
+    async with server(answer) as port:
+        await prober.probe(target(port), timeout_s=5)
+        own = (("accept", ""), ("User-Agent", "mine"), ("Host", "web.example"), ("X-A", "1"))
+        await prober.probe(target(port, headers=own), timeout_s=5)
+    first, second = seen
+    assert first["user-agent"].startswith("kube-probe/")
+    assert first["accept"] == "*/*"
+    assert first["connection"] == "close"
+    assert "accept-encoding" not in first
+    assert "accept" not in second
+    assert (second["user-agent"], second["host"], second["x-a"]) == ("mine", "web.example", "1")
+
+
+async def test_redirects_are_followed_on_the_same_host(prober: EveryProber) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/here":
+            raise web.HTTPFound("/there")
+        if request.path == "/away":
+            raise web.HTTPFound("http://other.invalid/")
+        if request.path == "/round":
+            raise web.HTTPFound("/round")
+        return web.Response(status=200 if request.path == "/there" else 500)
+
+    async with server(answer) as port:
+        here = await prober.probe(target(port, "/here"), timeout_s=5)
+        away = await prober.probe(target(port, "/away"), timeout_s=5)
+        around = await prober.probe(target(port, "/round"), timeout_s=5)
+    assert (here.outcome, here.warning) == ("success", "")
+    assert away.outcome == "success"
+    assert "other.invalid" in away.warning
+    assert around.message == "stopped after 10 redirects"
+
+
+async def test_tls_is_not_verified(prober: EveryProber) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("other.invalid").configure_cert(context)
+    async with server(answer, context) as port:
+        result = await prober.probe(target(port, scheme="HTTPS"), timeout_s=5)
+    assert result.outcome == "success"
+
+
+async def test_transport_errors_and_silence_are_failures(prober: EveryProber) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with silent:
+        slow = await prober.probe(target(port), timeout_s=0.2)
+        connected = await prober.probe(TcpTarget("127.0.0.1", port), timeout_s=5)
+    assert (slow.outcome, slow.answered) == ("failure", False)
+    assert "no answer within 0.2 s" in slow.message
+    assert connected.outcome == "success"
+    refused = await prober.probe(target(port), timeout_s=5)
+    assert (refused.outcome, refused.answered) == ("failure", False)
+    closed = await prober.probe(TcpTarget("127.0.0.1", port), timeout_s=5)
+    assert closed.outcome == "failure"
+
+
+async def test_what_cannot_be_probed_says_why(prober: EveryProber) -> None:
+    result = await prober.probe(Unusable("couldn't find port: web"), timeout_s=1)
+    assert (result.outcome, result.message) == ("failure", "couldn't find port: web")
