@@ -169,11 +169,16 @@ class _Walk:
             self.wrong.append(WrongType(path, detail, _mend(value, inner, path)))
 
     def _note(self, value: Any, schema: Schema, struct: str, place: _Place) -> None:
+        kind, mend = json_type(value), _mend(value, schema, place.path)
+        width = resolved(schema).schema.format
+        if kind == "number" and width in _INT_BITS:
+            limit = 1 << _INT_BITS[width]
+            kind, mend = f"number {value}", f"{mend} from {-limit} to {limit - 1}"
         detail = (
-            f"json: cannot unmarshal {json_type(value)} into Go struct field "
+            f"json: cannot unmarshal {kind} into Go struct field "
             f"{struct}.{place.go_path} of type {go_type(schema)}"
         )
-        self.wrong.append(WrongType(place.path, detail, _mend(value, schema, place.path)))
+        self.wrong.append(WrongType(place.path, detail, mend))
 
     def _hint(self, name: str, inner: Schema, path: str) -> str:
         near = _nearest(name, inner.properties)
