@@ -76,8 +76,3 @@ def drain_share_s(grace_s: float, sleep_hook_s: float = 0.0) -> float:
     passes its rest on.
     """
     return max(0.0, grace_s - sleep_hook_s) * 2 / 3
-
-
-def kill_after_s(left_s: float) -> float:
-    """Seconds from SIGTERM to SIGKILL when ``left_s`` of the grace period is left."""
-    return max(left_s, LEAST_AFTER_SIGNAL_S)

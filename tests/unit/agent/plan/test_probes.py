@@ -1,0 +1,111 @@
+"""Thresholds, delays and targets of probes, in upstream's arithmetic."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from nodrop.agent.plan.probes import (
+    ExecTarget,
+    HttpTarget,
+    Outcome,
+    ProbeKind,
+    TcpTarget,
+    Unusable,
+    Verdict,
+    first_state,
+    is_due,
+    next_state,
+    next_tick_s,
+    target_of,
+)
+from nodrop.agent.plan.spec import Exec, Grpc, Handler, HttpGet, Probe, TcpSocket
+from nodrop.agent.runtime.protocol import ContainerId
+
+START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=timezone.utc)
+ID = ContainerId("u_app_0")
+S, F, E = "success", "failure", "error"
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"), [("readiness", False), ("liveness", True), ("startup", None)]
+)
+def test_the_verdict_before_the_first(kind: ProbeKind, verdict: Verdict) -> None:
+    assert first_state(kind).verdict is verdict
+
+
+def test_an_adopted_container_keeps_its_verdict() -> None:
+    assert first_state("readiness", True).verdict is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcomes", "verdicts"),
+    [
+        ("readiness", [S], [True]),
+        ("readiness", [S, F, F, F], [True, True, True, False]),
+        ("readiness", [S, F, F, S, F, F, F], [True] * 6 + [False]),
+        ("readiness", [S, F, E, F, E, F], [True, True, True, True, True, False]),
+        ("readiness", [F, F, F, S], [False, False, False, True]),
+        ("liveness", [F, F, F], [True, True, False]),
+        ("liveness", [F, F, S, F, F], [True] * 5),
+        ("startup", [F, F], [None, None]),
+        ("startup", [F, F, F], [None, None, False]),
+        ("startup", [F, F, S], [None, None, True]),
+    ],
+)
+def test_s7_thresholds_count_equal_outcomes_in_a_row(
+    kind: ProbeKind, outcomes: list[Outcome], verdicts: list[Verdict]
+) -> None:
+    """S7: the verdict changes at the threshold, 1 success and 3 failures by default."""
+    probe, state = Probe(handler=TcpSocket(1)), first_state(kind)
+    seen: list[Verdict] = []
+    for outcome in outcomes:
+        state = next_state(state, outcome, probe)
+        seen.append(state.verdict)
+    assert seen == verdicts
+
+
+def test_a_success_threshold_above_one() -> None:
+    probe, state = Probe(handler=TcpSocket(1), success_threshold=2), first_state("readiness")
+    state = next_state(state, "success", probe)
+    assert state.verdict is False
+    assert next_state(state, "success", probe).verdict is True
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "passed_s", "due"),
+    [(0, 0, True), (5, 4.99, False), (5, 5.0, True), (1, 0.9, False)],
+)
+def test_ticks_before_the_initial_delay_are_skipped(
+    delay_s: int, passed_s: float, due: bool
+) -> None:
+    probe = Probe(handler=TcpSocket(1), initial_delay_s=delay_s)
+    assert is_due(probe, START, START + timedelta(seconds=passed_s)) is due
+
+
+@pytest.mark.parametrize(
+    ("now_s", "tick_s"), [(100.0, 110.0), (101.5, 110.0), (110.0, 120.0), (125.0, 130.0)]
+)
+def test_slow_probes_drop_ticks_and_shift_none(now_s: float, tick_s: float) -> None:
+    assert next_tick_s(100.0, 10.0, now_s) == tick_s
+
+
+@pytest.mark.parametrize(
+    ("handler", "target"),
+    [
+        (HttpGet("web", "healthz"), HttpTarget("127.0.0.9", 8080, "/healthz")),
+        (HttpGet(81, host="h", scheme="HTTPS"), HttpTarget("h", 81, "/", "HTTPS")),
+        (HttpGet("nope"), Unusable("couldn't find port: nope")),
+        (TcpSocket("web"), TcpTarget("127.0.0.9", 8080)),
+        (Exec(("a", "b")), ExecTarget(ID, ("a", "b"))),
+    ],
+)
+def test_targets(handler: Handler, target: object) -> None:
+    assert target_of(handler, container=ID, pod_ip="127.0.0.9", ports={"web": 8080}) == target
+
+
+def test_grpc_is_refused_in_words() -> None:
+    target = target_of(Grpc(1), container=ID, pod_ip="127.0.0.9", ports={})
+    assert isinstance(target, Unusable)
+    assert "gRPC" in target.why

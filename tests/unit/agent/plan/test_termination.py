@@ -1,0 +1,64 @@
+"""The arithmetic of the grace period."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from nodrop.agent.plan.spec import Container, Exec, PodSpec, Sleep
+from nodrop.agent.plan.termination import (
+    budget_of,
+    drain_share_s,
+    forced_budget,
+    longest_sleep_s,
+)
+
+NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize(
+    ("seen_s", "begins_s"),
+    [
+        (0.4, 0.4),  # seen at once: that is when it was asked
+        (7.0, 1.0),  # seen late, after a restart: at the latest a second after the stored one
+        (-3.0, 0.0),  # clocks that disagree don't lengthen it
+    ],
+)
+def test_the_grace_period_begins_with_the_delete_request(seen_s: float, begins_s: float) -> None:
+    pod = {
+        "metadata": {
+            "deletionTimestamp": "2026-11-23T12:00:30Z",
+            "deletionGracePeriodSeconds": 30,
+        }
+    }
+    budget = budget_of(pod, NOON + timedelta(seconds=seen_s))
+    assert budget.requested_at == NOON + timedelta(seconds=begins_s)
+    assert budget.ends_at == budget.requested_at + timedelta(seconds=30)
+
+
+def test_what_is_left_is_never_negative() -> None:
+    assert forced_budget(NOON).left_s(NOON + timedelta(seconds=9)) == 0
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "sleep_s", "share_s"),
+    [(30, 0, 20), (30, 15, 10), (10, 10, 0), (3, 9, 0), (0, 0, 0)],
+)
+def test_s20_drain_and_a_known_sleep_fit_into_the_grace_period(
+    grace_s: float, sleep_s: float, share_s: float
+) -> None:
+    """S20: nothing extends the grace period, so the drain leaves room for what is known."""
+    assert drain_share_s(grace_s, sleep_s) == pytest.approx(share_s)
+    assert share_s + min(sleep_s, grace_s) <= grace_s
+
+
+def test_hooks_run_side_by_side_so_the_longest_counts() -> None:
+    spec = PodSpec(
+        containers=(
+            Container(name="a", pre_stop=Sleep(5)),
+            Container(name="b", pre_stop=Sleep(9)),
+            Container(name="c", pre_stop=Exec(("x",))),
+        )
+    )
+    assert longest_sleep_s(spec) == 9
