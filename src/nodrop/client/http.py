@@ -86,6 +86,8 @@ class HttpClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+            await asyncio.sleep(0)  # aborted connections are closed in the loop's next turn
+            await asyncio.sleep(0)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -273,7 +275,11 @@ class HttpClient:
             ) as response:
                 if response.status >= 400:
                     raise _failure(response.status, await response.read())
-                yield response
+                try:
+                    yield response
+                except BaseException:
+                    _abort(response)
+                    raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(self._endpoint.server, error) from error
 
@@ -290,6 +296,15 @@ class HttpClient:
 
 
 # Private
+
+
+def _abort(response: aiohttp.ClientResponse) -> None:
+    """Cut the connection of an answer that nobody reads to its end (a watch that is over).
+
+    Closing would begin a TLS good-bye that the loop may not live to see.
+    """
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 class _RawEvent(msgspec.Struct, frozen=True):
