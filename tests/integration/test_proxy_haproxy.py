@@ -28,10 +28,12 @@ class World:
     def __init__(self, keeper: Keeper, folder: Path, sockets: Path, port: int) -> None:
         self.keeper, self.folder, self.sockets, self.port = keeper, folder, sockets, port
 
-    async def driver(self, slots: int = 16) -> HAProxy:
+    async def driver(
+        self, slots: int = 16, sockets: tuple[str, ...] = ("ingress/test",)
+    ) -> HAProxy:
         proxy = HAProxy(
             keeper=self.keeper, folder=self.folder, sockets=self.sockets, binary=find_binary(),
-            ingress_sockets=["ingress/test"], slots=slots,
+            ingress_sockets=sockets, slots=slots,
         )  # fmt: skip
         await proxy.start()
         return proxy
@@ -348,4 +350,64 @@ async def test_headers_say_where_a_request_came_from(world: World) -> None:
     assert "x-forwarded-for: 127.0.0.1" in head.lower()
     assert "x-forwarded-proto: http" in head.lower()
     assert "Shop.example:8080" in head
+    await proxy.close()
+
+
+async def test_another_ingress_socket_after_a_restart_is_served_too(world: World) -> None:
+    first = await world.driver()
+    pod = await Pod("v1").start()
+    await first.apply(table(pod))
+    await first.close()
+    port = await world.keeper.listen("ingress/more", "127.0.0.1", 0)
+    async with Load("127.0.0.1", world.port) as load:
+        await load.reached(20)
+        proxy = await world.driver(sockets=("ingress/test", "ingress/more"))
+        assert (await proxy.apply(table(pod))).reloads == 1
+        assert (await proxy.apply(table(pod))).reloads == 0
+        client = Client("127.0.0.1", port)
+        assert await client.request("/") == (200, "v1")
+        await client.close()
+        await load.reached(50)
+    assert load.lost == []
+    await proxy.close()
+
+
+async def test_services_that_go_away_leave_no_process_and_can_come_back(world: World) -> None:
+    proxy = await world.driver()
+    pod = await Pod("v1").start()
+    listener = Listener("127.0.0.1", await free_port(world.keeper))
+    await proxy.apply(table(pod, listener=listener))
+    lasting = Client(*listener)
+    assert await lasting.request("/") == (200, "v1")
+    await proxy.apply(table(pod))
+    with pytest.raises(ConnectionRefusedError):
+        await Client(*listener).request("/")
+    await proxy.close()
+    adopted = await world.driver()  # an edge process that finishes is not taken for a serving one
+    await adopted.apply(table(pod, listener=listener))
+    client = Client(*listener)
+    assert await client.request("/") == (200, "v1")
+    await client.close()
+    await lasting.close()
+    await adopted.close()
+
+
+async def test_withdrawn_servers_are_deleted_and_their_counters_kept(world: World) -> None:
+    proxy = await world.driver()
+    pods = [await Pod("v1").start(), await Pod("v2").start()]
+    await proxy.apply(table(pods[0]))
+    client = Client("127.0.0.1", world.port)
+    for _ in range(3):
+        await client.request("/")
+    await client.close()
+    await proxy.apply(table(pods[1]))
+    for _ in range(500):  # HAProxy closes its idle connections in its own time
+        await proxy.verify()
+        if ended := (await proxy.stats()).ended:
+            break
+        await asyncio.sleep(0.01)
+    assert ended[WEB].requests == 3
+    await proxy.apply(table(pods[0]))
+    assert await client.request("/") == (200, "v1")
+    await client.close()
     await proxy.close()

@@ -88,7 +88,8 @@ class HAProxy:
             running = await self._processes.running(_MAIN)
             if running:
                 self._main = running[-1]
-                self._old_mains = tuple(process.id for process in running[:-1])
+                finishing = await self._processes.running(_MAIN, finishing=True)
+                self._old_mains = tuple(process.id for process in finishing)
                 self._total = int(self._main.shape.partition(" ")[0])
                 self._slots = _read_slots(self._processes.folder / _SLOTS_FILE)
                 await self._session()
@@ -167,7 +168,7 @@ class HAProxy:
         admin = await self._session()
         reloads = 0
         slots = await self._assign(admin, table)
-        if slots is None:
+        if slots is None or self._outdated():
             admin = await self._grow(table)
             slots = self._slots
             reloads += 1
@@ -182,6 +183,13 @@ class HAProxy:
             [listener for listener in table.listeners if listener not in refused]
         )
         return Applied(reloads, refused)
+
+    def _outdated(self) -> bool:
+        """Whether the running main has other sockets than it should have now."""
+        return self._main is not None and self._main.shape != self._shape()
+
+    def _shape(self) -> str:
+        return f"{self._total} {','.join(self._ingress_sockets)}"
 
     async def _change(
         self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
@@ -230,8 +238,7 @@ class HAProxy:
         self._served = Served(servers, maps)
 
     async def _start_main(self) -> None:
-        shape = f"{self._total} {','.join(self._ingress_sockets)}"
-        process = await self._processes.next(_MAIN, shape)
+        process = await self._processes.next(_MAIN, self._shape())
         for name, entries in render_maps(self._table, self._slots).items():
             self._write(name, render_map(entries))
         config = self._main_config(process, self._table, self._slots)
@@ -240,12 +247,12 @@ class HAProxy:
         self._main, self._admin = process, admin
 
     async def _grow(self, table: RoutingTable) -> AdminSocket:
-        """More slots need a new process; the old one ends with its connections."""
+        """A new process, for more slots or other sockets; the old one ends with its connections."""
         old = self._main
         pools = pools_of(table)
-        while self._total < 2 * len(pools) + len(self._slots):
+        while self._total < len(pools) * 5 // 4:
             self._total *= 2
-        slots = plan_slots(pools, self._slots, total=self._total, occupied=())
+        slots = plan_slots(pools, {}, total=self._total, occupied=())
         assert slots is not None
         await self.close()
         self._slots, self._table = slots, table
@@ -303,8 +310,8 @@ class HAProxy:
 
     async def _look_at_old_mains(self) -> None:
         if self._old_mains:
-            running = {process.id for process in await self._processes.running(_MAIN)}
-            self._old_mains = tuple(id for id in self._old_mains if id in running)
+            finishing = await self._processes.running(_MAIN, finishing=True)
+            self._old_mains = tuple(process.id for process in finishing)
 
     async def _sweep(self, admin: AdminSocket) -> None:
         """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""

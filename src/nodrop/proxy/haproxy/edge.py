@@ -19,6 +19,9 @@ _WHY = {
 }
 
 
+_UNREACHABLE = ("ECONNREFUSED", "ECONNRESET", "ENOENT")
+
+
 def socket_name(listener: Listener) -> str:
     """The name under which the keeper holds a listener: ``svc/127.9.0.1:80``."""
     return f"{_PREFIX}{listener.host}:{listener.port}"
@@ -37,7 +40,7 @@ class Edge:
         """Adopt the running process and the held sockets."""
         running = await self._processes.running(_EDGE)
         self._current = running[-1] if running else None
-        for process in running[:-1]:
+        for process in running[:-1]:  # a replacement that was cut short
             await self._processes.finish(process)
         try:
             held = await self._processes.keeper.listening()
@@ -67,6 +70,8 @@ class Edge:
             try:
                 await self._processes.keeper.listen(name, listener.host, listener.port)
             except KeeperFailure as error:
+                if error.code in _UNREACHABLE:
+                    raise ProxyFailure(f"can't reach the keeper: {error}") from error
                 why = _WHY.get(error.code, str(error))
                 refused[listener] = f"can't listen on {listener.host}:{listener.port}: {why}"
             else:

@@ -61,17 +61,20 @@ class Processes:
     def admin_path(self, process: Process) -> Path:
         return self.sockets / f"{process.role}-{process.generation}.sock"
 
-    async def running(self, role: str) -> list[Process]:
-        """The processes of a role that run, oldest first; records of ended ones are removed."""
+    async def running(self, role: str, *, finishing: bool = False) -> list[Process]:
+        """The processes of a role, oldest first: those that serve, or those told to finish.
+
+        Records of ended ones are removed on the way.
+        """
         found = []
         for record in await self._records():
             if record.labels.get(ROLE) != role:
                 continue
             process = _process(record)
-            if record.exit_code is None:
-                found.append(process)
-            else:
+            if record.exit_code is not None:
                 await self._forget(process)
+            elif _told_to_finish(record) is finishing:
+                found.append(process)
         return sorted(found, key=lambda process: process.generation)
 
     async def next(self, role: str, shape: str) -> Process:
@@ -172,6 +175,10 @@ class Processes:
 def fd_numbers(listening: Sequence[str]) -> Mapping[str, int]:
     """Which inherited descriptor holds which socket."""
     return {name: _FIRST_FD + index for index, name in enumerate(listening)}
+
+
+def _told_to_finish(record: ProcessRecord) -> bool:
+    return any(number == signal.SIGUSR1 for number, _ in record.signals)
 
 
 def _process(record: ProcessRecord) -> Process:
