@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from aiohttp import web
 
 from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
@@ -39,7 +41,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(root: Path, *, port: int = 0) -> AsyncIterator[Served]:
+async def serving(
+    root: Path, *, port: int = 0, routes: Iterable[web.AbstractRouteDef] = ()
+) -> AsyncIterator[Served]:
     """Serve the state folder ``root`` until the block ends; its kubeconfig is written."""
     state, clock = StateDir(root), SystemClock()
     root.mkdir(parents=True, exist_ok=True)
@@ -48,7 +52,7 @@ async def serving(root: Path, *, port: int = 0) -> AsyncIterator[Served]:
     store = SqliteStore(state.database)
     registry = Registry(store, clock, ALLOCATION, random.Random(7))
     logs = FileLogs(state.pods, registry.get, clock)
-    app = build_app(registry, auth=Auth(token), logs=logs, clock=clock)
+    app = build_app(registry, auth=Auth(token), logs=logs, clock=clock, routes=routes)
     server = ApiServer(app, server_context(pki))
     url = f"https://127.0.0.1:{await server.start(port=port)}"
     kubeconfig = render_kubeconfig(server=url, ca_pem=pki.ca_cert.read_text(), token=token)

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 
 from nodrop.client.http import HttpClient, Unreachable
 from nodrop.client.kubeconfig import Endpoint, read_kubeconfig
@@ -219,6 +220,36 @@ async def test_a_collection_is_deleted_by_label(http: aiohttp.ClientSession) -> 
     assert left == ["other"]
 
 
+async def test_what_we_did_not_expect_is_a_500_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: web.Request) -> web.Response:
+        raise ZeroDivisionError("by zero")
+
+    async with serving(tmp_path / "state", routes=[web.get("/broken", broken)]) as served:
+        client = HttpClient.from_kubeconfig(served.state.kubeconfig)
+        async with client:
+            with pytest.raises(ApiError, match="Internal error occurred: ZeroDivisionError"):
+                await client.get_raw("/broken")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "GET /broken failed"
+    ]
+
+
+async def test_a_failure_in_mid_answer_cuts_the_connection(tmp_path: Path) -> None:
+    async def broken(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"{")
+        raise ZeroDivisionError("by zero")
+
+    async with serving(tmp_path / "state", routes=[web.get("/broken", broken)]) as served:
+        client = HttpClient.from_kubeconfig(served.state.kubeconfig)
+        async with client:
+            with pytest.raises(Unreachable):
+                await client.get_raw("/broken")
+
+
 # Watches
 
 
@@ -281,6 +312,14 @@ async def test_a_revision_that_is_compacted_away_is_expired(
     async with http.get(CONFIGMAPS, params=params) as response:
         events = [event async for event in lines(response)]
     assert [(event["type"], event["object"]["code"]) for event in events] == [("ERROR", 410)]
+
+
+async def test_a_watch_of_an_unknown_field_is_refused_before_it_starts(
+    http: aiohttp.ClientSession,
+) -> None:
+    params = {"watch": "true", "resourceVersion": "1", "fieldSelector": "data.x=1"}
+    async with http.get(CONFIGMAPS, params=params) as response:
+        assert (await status_of(response))[0] == 400
 
 
 async def test_stopping_the_server_ends_open_watches(tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ async def _with_status_errors(request: web.Request, handler: Handler) -> web.Str
         raise
     except Exception as error:
         log.exception("%s %s failed", request.method, request.path)
+        if request.writer.output_size > 0:
+            # In mid-answer no Status can be sent; cutting the connection is what a client sees.
+            raise ConnectionResetError("the answer was cut off by a failure") from error
         why = f"Internal error occurred: {type(error).__name__}: {error}"
         return status_response(ApiError(500, "InternalError", why))
     finally:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from nodrop.apiserver.loglines import Formatter, tail_offset
 from nodrop.apiserver.streams import LogOptions
@@ -22,6 +23,9 @@ from nodrop.model.meta import Obj, ObjectKey, key_of, uid_of
 
 _LOOK_EVERY_S = 0.1
 _CHUNK_BYTES = 64 * 1024
+
+
+Identity: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +177,14 @@ def _parts(path: Path) -> list[Path]:
 class _Parts:
     """The files of one log, read in order as one stream that survives rotation.
 
-    Files are held open and known by device and inode, so a rename in between loses nothing and
-    repeats nothing.
+    The newest file is held open, so its inode can't be given to another one: wherever rotation
+    has moved it, the files behind it in the order of age are the new ones.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files: list[BinaryIO] = []  # still to be read; the last one may grow
-        self._known: set[tuple[int, int]] = set()
+        self._newest: Identity | None = None
 
     def __enter__(self) -> _Parts:
         self._find_new()
@@ -220,21 +224,41 @@ class _Parts:
             self._files.pop(0).close()
 
     def _find_new(self) -> bool:
-        found = False
-        for part in _parts(self._path):
-            try:
-                file = part.open("rb")
-            except FileNotFoundError:
-                continue  # rotated away just now: seen again under its new name next time
-            state = os.fstat(file.fileno())
-            identity = (state.st_dev, state.st_ino)
-            if identity in self._known:
-                file.close()
-                continue
-            self._known.add(identity)
-            self._files.append(file)
-            found = True
-        return found
+        if self._newest is not None and _identity(self._path) == self._newest:
+            return False
+        opened = _open_parts(self._path)
+        identities = [_identity(file.fileno()) for file in opened]
+        known = identities.index(self._newest) + 1 if self._newest in identities else 0
+        for file in opened[:known]:
+            file.close()
+        if not opened[known:]:
+            return False
+        self._files += opened[known:]
+        self._newest = identities[-1]
+        return True
+
+
+def _identity(file: Path | int) -> Identity | None:
+    """Device and inode; None for a path where nothing is."""
+    try:
+        state = os.stat(file)
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _open_parts(path: Path) -> list[BinaryIO]:
+    """All parts of a log, oldest first, as they stood at one moment."""
+    while True:
+        before = _identity(path)
+        opened: list[BinaryIO] = []
+        for part in _parts(path):
+            with suppress(FileNotFoundError):  # rotated just now, which the check below sees
+                opened.append(part.open("rb"))
+        if _identity(path) == before:
+            return opened
+        for file in opened:
+            file.close()
 
 
 def _seek_to_last(file: BinaryIO, lines: int) -> int:

@@ -63,12 +63,14 @@ class WatchStream:
 
     async def run(self, request: web.Request, options: ListOptions) -> web.StreamResponse:
         """Answer ``request`` until its time is up or its client is gone."""
-        start = self._start(options)  # an ApiError before the first byte is an ordinary answer
+        # An ApiError before the first byte is an ordinary answer.
+        first, since = self._start(options)
+        events = self._registry.watch(self._kind, options.scope, since=since)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         try:
             async with asyncio.timeout(options.timeout_s):
-                await self._pump(response, options, *start)
+                await self._pump(response, first, events, bookmarks=options.bookmarks)
         except TimeoutError:
             if options.bookmarks:
                 await self._bookmark(response)
@@ -92,19 +94,19 @@ class WatchStream:
     async def _pump(
         self,
         response: web.StreamResponse,
-        options: ListOptions,
         first: tuple[Obj, ...],
-        since: Revision,
+        events: AsyncIterator[WatchEvent],
+        *,
+        bookmarks: bool,
     ) -> None:
         if first:
             await response.write(b"".join(self._rendering.event("ADDED", obj) for obj in first))
-        events = self._registry.watch(self._kind, options.scope, since=since)
         try:
             async with asyncio.TaskGroup() as group:
-                if options.bookmarks:
+                if bookmarks:
                     ticking = group.create_task(self._bookmarks(response), name="bookmarks")
                 await self._forward(response, events)
-                if options.bookmarks:
+                if bookmarks:
                     ticking.cancel()
         except* ApiError as failures:
             raise failures.exceptions[0] from None
