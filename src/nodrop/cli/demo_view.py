@@ -118,7 +118,7 @@ def summary_lines(figures: Mapping[str, Any]) -> list[str]:
         f"{load['new_connections']} on new connections, {load['slow']} slow), "
         f"lost: {figures['lost']}",
         f"ready → first answer: p50 {traffic['p50']:.1f} ms, max {traffic['max']:.1f} ms "
-        f"({traffic['pods']} pods; a request came every {1000 / figures['rate']:g} ms)",
+        f"({traffic['pods']} pods; a request every {1000 / figures['rate']:.1f} ms)",
         f"memory: {memory['total'] / _MIB:.0f} MiB ({parts})",
         f"verdict: {figures['verdict']}: {'; '.join(figures['because'])}",
     ]
