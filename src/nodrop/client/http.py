@@ -9,12 +9,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import aiohttp
 import msgspec
 
 from nodrop.client.actions import Action, Create, Delete, Emit, Patch, Update
+from nodrop.client.answers import (
+    RawEvent,
+    as_watch_event,
+    complete,
+    failure_of,
+    if_it_lives_on,
+    lines_of,
+    raw_event,
+)
 from nodrop.client.kubeconfig import Endpoint, read_kubeconfig
 from nodrop.client.protocol import ALL, Page, Scope, WatchEvent
 from nodrop.client.recorder import EventRecorder
@@ -22,7 +30,7 @@ from nodrop.client.urls import collection_path, object_path, scope_query
 from nodrop.clock import Clock, SystemClock
 from nodrop.model.errors import ApiError, bad_request
 from nodrop.model.kinds import Kind, kind_of
-from nodrop.model.meta import Obj, ObjectKey, Revision, key_of, revision_of
+from nodrop.model.meta import Obj, ObjectKey, Revision, key_of
 
 _TIMEOUT_S = 30.0
 _WATCH_FOR_S = 300
@@ -104,7 +112,7 @@ class HttpClient:
         items: list[Obj] = []
         while True:
             answer = await self._call("GET", collection_path(kind, scope.namespace), query)
-            items += [_complete(kind, obj) for obj in answer.get("items") or ()]
+            items += [complete(kind, obj) for obj in answer.get("items") or ()]
             token = answer["metadata"].get("continue", "")
             if not token:
                 revision = Revision(int(answer["metadata"]["resourceVersion"]))
@@ -126,7 +134,7 @@ class HttpClient:
                     patience.reset()
                     since = event.revision
                     if event.type != "BOOKMARK":
-                        yield _as_watch_event(event)
+                        yield as_watch_event(event)
                 patience.reset()
             except Unreachable as error:
                 await patience.wait(error)
@@ -213,7 +221,7 @@ class HttpClient:
                 answer = await self._call(
                     "DELETE", object_path(action.key), None, _delete_body(action)
                 )
-                return _if_it_lives_on(answer)
+                return if_it_lives_on(answer)
 
     async def _call(
         self,
@@ -231,7 +239,7 @@ class HttpClient:
 
     async def _watch_once(
         self, kind: Kind, scope: Scope, since: Revision
-    ) -> AsyncIterator[_RawEvent]:
+    ) -> AsyncIterator[RawEvent]:
         query = {
             **scope_query(scope),
             "watch": "true",
@@ -244,8 +252,8 @@ class HttpClient:
         )
         path = collection_path(kind, scope.namespace)
         async with self._answer("GET", path, query=query, timeout=timeout) as response:
-            async for line in _lines(response.content):
-                yield _raw_event(kind, line)
+            async for line in lines_of(response.content.iter_any()):
+                yield raw_event(kind, line)
 
     @asynccontextmanager
     async def _answer(
@@ -274,7 +282,7 @@ class HttpClient:
                 server_hostname=self._endpoint.server_name,
             ) as response:
                 if response.status >= 400:
-                    raise _failure(response.status, await response.read())
+                    raise failure_of(response.status, await response.read())
                 try:
                     yield response
                 except BaseException:
@@ -307,12 +315,6 @@ def _abort(response: aiohttp.ClientResponse) -> None:
         response.connection.transport.abort()
 
 
-class _RawEvent(msgspec.Struct, frozen=True):
-    type: str
-    obj: Obj
-    revision: Revision
-
-
 class _Patience:
     """Waits between attempts, longer each time, until 30 s have gone by without success."""
 
@@ -332,61 +334,6 @@ class _Patience:
             raise error
         await asyncio.sleep(self._next_s)
         self._next_s = min(_RETRY_MOST_S, self._next_s * 2)
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length: StreamReader.readline has a limit that large objects exceed."""
-    kept: list[bytes] = []
-    async for chunk in content.iter_any():
-        *whole, rest = chunk.split(b"\n")
-        for line in whole:
-            yield b"".join([*kept, line])
-            kept.clear()
-        kept.append(rest)
-
-
-def _raw_event(kind: Kind, line: bytes) -> _RawEvent:
-    event: dict[str, Any] = msgspec.json.decode(line)
-    obj: Obj = event["object"]
-    if event["type"] == "ERROR":
-        raise ApiError.from_status(obj)
-    return _RawEvent(event["type"], _complete(kind, obj), revision_of(obj))
-
-
-def _as_watch_event(event: _RawEvent) -> WatchEvent:
-    match event.type:
-        case "ADDED" | "MODIFIED" | "DELETED":
-            return WatchEvent(event.type, event.obj, event.revision)
-    raise ApiError(500, "InternalError", f"unknown watch event type {event.type!r}")
-
-
-def _failure(code: int, body: bytes) -> ApiError:
-    """The ApiError in an answer; a body that is no Status is quoted."""
-    try:
-        status = msgspec.json.decode(body)
-        if isinstance(status, dict) and status.get("kind") == "Status":
-            return ApiError.from_status({"code": code, **status})
-    except msgspec.DecodeError:
-        pass  # a proxy's own error page; quoted below
-    return ApiError(code, "Unknown", body.decode("utf-8", "replace").strip()[:500] or str(code))
-
-
-def _complete(kind: Kind, obj: Obj) -> Obj:
-    """``obj`` with apiVersion and kind, which clusters leave out of list items."""
-    if "kind" in obj:
-        return obj
-    return {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
-
-
-def _if_it_lives_on(answer: Obj) -> Obj | None:
-    """A DELETE answers with a Status or the last state of what is gone; what lives is marked."""
-    if answer.get("kind") == "Status":
-        return None
-    meta = answer["metadata"]
-    lives = meta.get("deletionTimestamp") and (
-        meta.get("finalizers") or meta.get("deletionGracePeriodSeconds")
-    )
-    return answer if lives else None
 
 
 def _delete_body(action: Delete) -> Obj:
