@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from signal import Signals
 
 from nodrop.agent.container_run import ContainerRun
+from nodrop.agent.deadline import Deadline
 from nodrop.agent.launch import attempt_of, container_id, prepare_launch
 from nodrop.agent.plan.env import ConfigurationError
 from nodrop.agent.plan.pod import (
@@ -46,6 +47,8 @@ class PodContainer:
         self._delay_s: float | None = None
         self._over = False
         self._hook_failure = ""
+        self._stop_at: Deadline | None = None
+        self._hooks = True
         self._adopted: ContainerState | None = None
         self._recover([state for state in found if state.name == container.name])
 
@@ -79,6 +82,8 @@ class PodContainer:
         self._wake.set()
 
     def ask_stop(self, left_s: float, *, hooks: bool) -> None:
+        """End what runs, and what a start under way will have started, within ``left_s``."""
+        self._stop_at, self._hooks = Deadline.in_s(left_s), hooks
         if self._run is not None:
             self._run.ask_stop(left_s, hooks=hooks)
 
@@ -138,6 +143,8 @@ class PodContainer:
         if state.exit is None:
             run = self._run or ContainerRun(self._pod, self.container, state, recorded={})
             self._run = run
+            if self._stop_at is not None:
+                run.ask_stop(self._stop_at.left_s, hooks=self._hooks)
             async with asyncio.TaskGroup() as group:
                 opening = group.create_task(self._open_next(run))
                 ended = await run.until_exit()
@@ -192,7 +199,7 @@ class PodContainer:
         for sentence in launch.skipped:
             await self._pod.emit("Warning", Reason.INVALID_ENVIRONMENT_VARIABLE_NAMES, sentence)
         state = await host.runtime.start(launch.spec)
-        if not state.wildcard_bind and host.redirects:
+        if not state.wildcard_bind:
             state = await self._start_with_address(state)
         self._state = Waiting("ContainerCreating")
         await self._forget_previous()
@@ -203,13 +210,15 @@ class PodContainer:
     async def _start_with_address(self, state: ContainerState) -> ContainerState:
         """The kernel refuses to move wildcard binds: start again, with POD_IP to bind to."""
         host = self._pod.host
-        host.redirects = False
+        known, host.redirects = not host.redirects, False
         await self._pod.emit(
             "Warning",
             Reason.WILDCARD_BIND_UNAVAILABLE,
             "this kernel does not let nodrop move a bind of 0.0.0.0 to the pod's own address; "
             "let the program bind to $(POD_IP) instead",
         )
+        if known:  # it has POD_IP already
+            return state
         await host.runtime.signal(state.id, Signals.SIGKILL)
         await host.runtime.wait(state.id)
         await host.runtime.remove(state.id)

@@ -71,7 +71,9 @@ class PodWorker:
     async def run(self, found: Sequence[ContainerState]) -> None:
         """Until the pod is gone. A failure is logged once; then everything is looked at again."""
         delay_s = _FIRST_RETRY_S
+        loop = asyncio.get_running_loop()
         while True:
+            began_s = loop.time()
             try:
                 await self._live(found)
                 return
@@ -85,7 +87,8 @@ class PodWorker:
             except* Exception:
                 log.exception("pod %s: unforeseen; looking again in %g s", self._context, delay_s)
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, _LONGEST_RETRY_S)
+            calm = loop.time() - began_s > _LONGEST_RETRY_S + delay_s
+            delay_s = _FIRST_RETRY_S if calm else min(delay_s * 2, _LONGEST_RETRY_S)
             found = await self._find()
 
     async def _find(self) -> list[ContainerState]:

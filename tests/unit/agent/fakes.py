@@ -70,6 +70,9 @@ class FakeRuntime:
         self.ignores_sigterm = False
         self.wildcard_bind = True
         self.refuse_start = ""
+        self.starting = asyncio.Event()
+        self.starting.set()  # clear it to hold starts back
+        self.failing: dict[str, str] = {}  # pod uid → why waiting for its containers fails
         self.execute: Callable[[Sequence[str]], ExecResult] = lambda command: ExecResult(0, b"")
 
     async def start(self, spec: ContainerSpec) -> ContainerState:
@@ -87,12 +90,15 @@ class FakeRuntime:
                 wildcard_bind=self.wildcard_bind,
             )
             self.containers[spec.id] = FakeContainer(spec, state)
+        await self.starting.wait()
         return self.containers[spec.id].state
 
     async def wait(self, container: ContainerId) -> Exit:
         if container not in self.containers:
             return Exit(137, self._clock.now(), known=False)
         held = self.containers[container]
+        if why := self.failing.get(held.spec.pod_uid):
+            raise RuntimeFailure(why)
         await held.ended.wait()
         assert held.state.exit is not None
         return held.state.exit

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from signal import Signals
 
 import pytest
 
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
-from nodrop.agent.runtime.protocol import ContainerId
+from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, ContainerState
 from nodrop.clock import SystemClock
 from nodrop.model.meta import Obj
 from tests.unit.agent.fakes import FakeFolders, FakeProber, FakeRuntime
@@ -352,3 +353,57 @@ async def test_containers_of_vanished_pods_are_ended(rig: Rig, runtime: FakeRunt
     async with rig.running():
         await held.ended.wait()
     assert held.signals[0] == Signals.SIGTERM
+
+
+async def test_a_delete_during_the_start_ends_what_was_started(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    runtime.starting.clear()
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        await rig.until(lambda: condition(rig.pod("web"), "PodReadyToStartContainers") == "True")
+        async with asyncio.timeout(10):
+            while id_of(made) not in runtime.containers:
+                await asyncio.sleep(0)
+        await rig.delete("web")
+        await rig.until(lambda: rig.traffic.history != [])
+        for _ in range(100):
+            await asyncio.sleep(0)  # the agent gets past the drain before the start is over
+        held = runtime.containers[id_of(made)]
+        runtime.starting.set()
+        await rig.until_gone("web")
+    assert held.signals == [Signals.SIGTERM]
+
+
+async def test_trouble_with_one_pod_harms_no_other(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        sick = await rig.create(pod("sick", container("serve"), restartPolicy="Never"))
+        await rig.until_ready("sick")
+        uid = sick["metadata"]["uid"]
+        runtime.failing[uid] = "the keeper hung up"
+        await rig.create(pod("well", container("serve")))
+        await rig.until_ready("well")
+        await rig.delete("sick", grace_s=1)
+        runtime.failing.clear()
+        await rig.until_gone("sick")
+        assert is_ready(rig.pod("well"))
+
+
+async def test_an_unforeseen_failure_is_logged_and_looked_at_again(
+    rig: Rig, runtime: FakeRuntime, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = runtime.start
+    calls = 0
+
+    async def start(spec: ContainerSpec) -> ContainerState:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError("a bug")
+        return await broken(spec)
+
+    runtime.start = start  # type: ignore[method-assign]
+    async with rig.running():
+        await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+    assert "unforeseen; looking again" in caplog.text
