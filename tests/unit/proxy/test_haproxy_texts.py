@@ -73,8 +73,8 @@ def test_maps() -> None:
 
 def test_main_lists_the_present_servers_of_every_slot() -> None:
     shape = MainShape(
-        admin_socket="/run/m.sock",
-        services_socket="/run/it's.sock",
+        admin_socket="/run/it's.sock",
+        services_fd=12,
         web_fds=(10, 11),
         slots=3,
         max_connections=100,
@@ -83,7 +83,8 @@ def test_main_lists_the_present_servers_of_every_slot() -> None:
     head, slots = text.split("\nbackend nowhere\n")
     assert "  bind fd@10\n  bind fd@11\n" in head
     assert "  maxconn 100\n" in head
-    assert "  bind 'unix@/run/it'\\''s.sock' accept-proxy mode 600\n" in head
+    assert "  bind fd@12 accept-proxy\n" in head
+    assert "  stats socket 'unix@/run/it'\\''s.sock' mode 600 level admin\n" in head
     assert slots.splitlines() == [
         "backend s0",
         "  balance roundrobin",
@@ -101,10 +102,10 @@ def test_main_lists_the_present_servers_of_every_slot() -> None:
 
 def test_edge_passes_on_the_address_asked_for() -> None:
     text = render_edge(
-        admin_socket="/e.sock", services_socket="/s.sock", fds=(10, 11), max_connections=9
+        admin_socket="/e.sock", main_address="127.0.0.1:99", fds=(10, 11), max_connections=9
     )
     assert "  bind fd@10\n  bind fd@11\n" in text
-    assert "  server main 'unix@/s.sock' send-proxy-v2\n" in text
+    assert "  server main 127.0.0.1:99 send-proxy-v2\n" in text
     assert "mode tcp" in text
 
 

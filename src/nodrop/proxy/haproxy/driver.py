@@ -47,6 +47,7 @@ from nodrop.proxy.protocol import Applied, PoolStats, ProxyFailure, ProxyStats, 
 from nodrop.proxy.protocol import ServicePort as Pool
 
 _MAIN = "proxy-main"
+_SERVICES_SOCKET = "proxy/services"
 _SLOTS_FILE = "slots.json"
 _TRIES = 5
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 0.002, 0.05
@@ -67,8 +68,8 @@ class HAProxy:
     ) -> None:
         self._keeper = keeper
         self._processes = Processes(keeper, folder, sockets, binary)
-        self._edge = Edge(self._processes, services_socket=str(sockets / "services.sock"))
-        self._ingress_sockets = tuple(ingress_sockets)
+        self._edge = Edge(self._processes)
+        self._main_sockets = (_SERVICES_SOCKET, *ingress_sockets)
         self._total = slots
         self._main: Process | None = None
         self._old_mains: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ class HAProxy:
         self._processes.folder.mkdir(parents=True, exist_ok=True)
         self._processes.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with self._turn:
+            port = await self._processes.listen(_SERVICES_SOCKET, "127.0.0.1")
             running = await self._processes.running(_MAIN)
             if running:
                 self._main = running[-1]
@@ -95,7 +97,7 @@ class HAProxy:
                 await self._session()
             else:
                 await self._start_main()
-            await self._edge.find()
+            await self._edge.find(f"127.0.0.1:{port}")
 
     async def close(self) -> None:
         """Let go of the processes; both go on serving."""
@@ -189,7 +191,7 @@ class HAProxy:
         return self._main is not None and self._main.shape != self._shape()
 
     def _shape(self) -> str:
-        return f"{self._total} {','.join(self._ingress_sockets)}"
+        return f"{self._total} {','.join(self._main_sockets)}"
 
     async def _change(
         self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
@@ -242,7 +244,7 @@ class HAProxy:
         for name, entries in render_maps(self._table, self._slots).items():
             self._write(name, render_map(entries))
         config = self._main_config(process, self._table, self._slots)
-        admin = await self._processes.start(process, config, self._ingress_sockets)
+        admin = await self._processes.start(process, config, self._main_sockets)
         await self._read_back(admin)
         self._main, self._admin = process, admin
 
@@ -265,12 +267,13 @@ class HAProxy:
         return self._admin
 
     def _main_config(self, process: Process, table: RoutingTable, slots: dict[Pool, int]) -> str:
+        services_fd, *web_fds = fd_numbers(self._main_sockets).values()
         shape = MainShape(
             admin_socket=str(self._processes.admin_path(process)),
-            services_socket=str(self._processes.sockets / "services.sock"),
-            web_fds=tuple(fd_numbers(self._ingress_sockets).values()),
+            services_fd=services_fd,
+            web_fds=tuple(web_fds),
             slots=self._total,
-            max_connections=connection_limit(len(self._ingress_sockets)),
+            max_connections=connection_limit(len(self._main_sockets)),
         )
         return render_main(shape, table, slots)
 

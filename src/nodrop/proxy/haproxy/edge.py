@@ -30,14 +30,15 @@ def socket_name(listener: Listener) -> str:
 class Edge:
     """Keeps one process listening for all Services; older ones end with their connections."""
 
-    def __init__(self, processes: Processes, *, services_socket: str) -> None:
+    def __init__(self, processes: Processes) -> None:
         self._processes = processes
-        self._services_socket = services_socket
+        self._main_address = ""
         self._current: Process | None = None
         self._held: dict[str, Listener] = {}
 
-    async def find(self) -> None:
-        """Adopt the running process and the held sockets."""
+    async def find(self, main_address: str) -> None:
+        """Adopt the running process and the held sockets; main accepts at ``main_address``."""
+        self._main_address = main_address
         running = await self._processes.running(_EDGE)
         self._current = running[-1] if running else None
         for process in running[:-1]:  # a replacement that was cut short
@@ -97,7 +98,7 @@ class Edge:
             process = await self._processes.next(_EDGE, ",".join(names))
             config = render_edge(
                 admin_socket=str(self._processes.admin_path(process)),
-                services_socket=self._services_socket,
+                main_address=self._main_address,
                 fds=tuple(fd_numbers(names).values()),
                 max_connections=connection_limit(len(names)),
             )

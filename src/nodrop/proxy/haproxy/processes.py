@@ -61,6 +61,13 @@ class Processes:
     def admin_path(self, process: Process) -> Path:
         return self.sockets / f"{process.role}-{process.generation}.sock"
 
+    async def listen(self, name: str, host: str) -> int:
+        """Have a socket held on any free port; returns the port."""
+        try:
+            return await self.keeper.listen(name, host, 0)
+        except KeeperFailure as error:
+            raise ProxyFailure(f"can't listen on {host}: {error}") from error
+
     async def running(self, role: str, *, finishing: bool = False) -> list[Process]:
         """The processes of a role, oldest first: those that serve, or those told to finish.
 

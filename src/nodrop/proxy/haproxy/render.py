@@ -33,11 +33,12 @@ Slots = Mapping[ServicePort, int]
 class MainShape:
     """What of the main process's configuration is fixed while it runs.
 
-    ``web_fds`` are inherited listening sockets, ``max_connections`` fits the limit of open files.
+    The fds are inherited listening sockets; what arrives at ``services_fd`` comes from the edge.
+    ``max_connections`` fits the limit of open files.
     """
 
     admin_socket: str
-    services_socket: str
+    services_fd: int
     web_fds: tuple[int, ...]
     slots: int
     max_connections: int
@@ -133,7 +134,7 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
         *(f"  bind fd@{fd}" for fd in shape.web_fds),
         *_WEB_RULES,
         "frontend services",
-        f"  bind {quote('unix@' + shape.services_socket)} accept-proxy mode 600",
+        f"  bind fd@{shape.services_fd} accept-proxy",
         *_SERVICES_RULES,
         "backend nowhere",
     ]
@@ -155,7 +156,7 @@ def _slot(slot: int, backends: Iterable[Backend], waiting: bool) -> list[str]:
 
 
 def render_edge(
-    *, admin_socket: str, services_socket: str, fds: Sequence[int], max_connections: int
+    *, admin_socket: str, main_address: str, fds: Sequence[int], max_connections: int
 ) -> str:
     """The L4 tier: accepts on every Service address and passes on, with the address asked for.
 
@@ -169,7 +170,7 @@ def render_edge(
         *(f"  bind fd@{fd}" for fd in fds),
         "  default_backend main",
         "backend main",
-        f"  server main {quote('unix@' + services_socket)} send-proxy-v2",
+        f"  server main {main_address} send-proxy-v2",
     ]
     return "\n".join(lines) + "\n"
 
@@ -242,13 +243,11 @@ _SERVICES_RULES = [
     "  default_backend nowhere",
 ]
 
-# A unix socket of a process that is being restarted refuses at once: with a turn-around of
-# ``timeout connect`` between two tries, 100 tries wait 10 s for it.
+# While main is being restarted, connections to it wait in the queue of its held socket.
 _EDGE_DEFAULTS = [
     "defaults",
     "  mode tcp",
     "  timeout client 24h",
     "  timeout server 24h",
-    "  timeout connect 100ms",
-    "  retries 100",
+    "  timeout connect 10s",
 ]
