@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 class Agent:
     """What a kubelet is to a node.
 
-    ``cache`` must follow Pods, ConfigMaps, Secrets and Services; the agent reads nothing else.
-    Killed at any moment, a new one finds the pods running, and goes on where this one was.
+    There is one node, so every pod is its own, whatever its nodeName says: a machine that was
+    renamed goes on with its pods. ``cache`` must follow Pods, ConfigMaps, Secrets and Services;
+    the agent reads nothing else. Killed at any moment, a new one finds the pods running, and goes on where this one was.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Agent:
         """Look after all pods until cancelled; pods keep running then."""
         await self._host.cache.synced()
         found = await find_containers(self._host.runtime)
-        pods = {uid_of(pod): pod for pod in self._host.cache.list(POD) if self._is_ours(pod)}
+        pods = {uid_of(pod): pod for pod in self._host.cache.list(POD)}
         for uid, pod in pods.items():
             if address := (pod.get("status") or {}).get("podIP"):
                 self._host.addresses.keep(uid, address)
@@ -76,10 +77,6 @@ class Agent:
                 await asyncio.Event().wait()
             finally:
                 self._group = None
-
-    def _is_ours(self, pod: Obj) -> bool:
-        """On the one node there is, a pod without a nodeName is ours too."""
-        return pod["spec"].get("nodeName") in (None, "", self._host.settings.node)
 
     def _look_after(self, pod: Obj, found: Sequence[ContainerState]) -> None:
         assert self._group is not None
@@ -108,8 +105,6 @@ class Agent:
                 worker.wake()
 
     def _on_pod(self, event: WatchEvent) -> None:
-        if not self._is_ours(event.obj):
-            return
         uid = uid_of(event.obj)
         if event.type == "DELETED":
             self._gone(uid)
