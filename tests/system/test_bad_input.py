@@ -147,7 +147,8 @@ def test_a_failing_rollout_says_why_and_the_version_before_keeps_serving(
     assert done.returncode == 1
     assert "exit code 3" in done.stderr
     assert "no database" in done.stderr
-    unready = hello("v3", replicas=2, probe={"httpGet": {"path": "/nowhere", "port": 8080}})
+    probe = {"httpGet": {"path": "/nowhere", "port": 8080}, "periodSeconds": 1}
+    unready = hello("v3", replicas=2, probe=probe)
     done = engine.run("up", write(tmp_path / "m.yaml", unready), "--timeout", "8", check=False)
     assert done.returncode == 1
     assert "Readiness probe failed: HTTP probe failed with statuscode: 404" in done.stderr

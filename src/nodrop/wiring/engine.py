@@ -37,6 +37,7 @@ from nodrop.model.kinds import KINDS, POD
 from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.haproxy.processes import ROLE
 from nodrop.proxy.protocol import ProxyFailure
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import Allocation
@@ -313,7 +314,7 @@ async def _engine_json(
     ingress: Mapping[str, tuple[str, int]],
 ) -> Obj:
     info = await keeper.info()
-    proxies = [p for p in await keeper.list() if p.labels.get("role") == "proxy"]
+    proxies = [p for p in await keeper.list() if ROLE in p.labels]
     return {
         "api": {"url": f"https://{_API_HOST}:{api_port}", "port": api_port},
         "http": {
