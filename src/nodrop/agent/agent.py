@@ -28,7 +28,8 @@ class Agent:
 
     There is one node, so every pod is its own, whatever its nodeName says: a machine that was
     renamed goes on with its pods. ``cache`` must follow Pods, ConfigMaps, Secrets and Services;
-    the agent reads nothing else. Killed at any moment, a new one finds the pods running, and goes on where this one was.
+    the agent reads nothing else. Killed at any moment, a new one finds the pods running, and
+    goes on where this one was.
     """
 
     def __init__(
