@@ -107,8 +107,8 @@ def is_held(pod: Obj, now: datetime) -> bool:
 
 def hold_seconds(pod: Obj) -> int:
     """How long the pod gets no traffic after Ready; 0 for a pod with a readinessProbe."""
-    text = annotations_of(pod).get(HOLD_ANNOTATION, "0")
-    if not text.isdecimal() or has_readiness_probe(pod["spec"]):
+    text = annotations_of(pod).get(HOLD_ANNOTATION)
+    if text is None or not text.isdecimal() or has_readiness_probe(pod["spec"]):
         return 0
     return int(text)
 
