@@ -10,16 +10,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from nodrop.model.meta import Obj, annotations_of, labels_of
+from nodrop.model.ingressclass import is_ours
+from nodrop.model.meta import Obj, labels_of
 from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
-
-#: ``spec.controller`` of an IngressClass that means this engine.
-CONTROLLER = "nodrop.dev/ingress"
 
 _Key = TypeVar("_Key", bound=tuple[object, ...])
 _SERVICE_LABEL = "kubernetes.io/service-name"
-_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
-_DEFAULT_CLASS_ANNOTATION = "ingressclass.kubernetes.io/is-default-class"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,24 +229,6 @@ def _ingress_routes(sources: Sources) -> tuple[dict[Route, ServicePort], Service
     for ingress in sorted(ours, key=_age):
         _add_ingress(rules, ingress, numbers)
     return rules.routes, rules.default
-
-
-def is_ours(ingress: Obj, classes: Sequence[Obj]) -> bool:
-    """Whether this engine serves the Ingress.
-
-    It is the only controller on the machine, so a class that no IngressClass object describes
-    (``nginx`` in a manifest made for a cluster) is served too; one that names another
-    controller is not. Without a class, a default class decides if there is one.
-    """
-    name = ingress.get("spec", {}).get("ingressClassName")
-    name = name or annotations_of(ingress).get(_CLASS_ANNOTATION)
-    if name:
-        chosen = [obj for obj in classes if obj["metadata"]["name"] == name]
-    else:
-        chosen = [
-            obj for obj in classes if annotations_of(obj).get(_DEFAULT_CLASS_ANNOTATION) == "true"
-        ]
-    return not chosen or any(obj["spec"].get("controller") == CONTROLLER for obj in chosen)
 
 
 def _age(ingress: Obj) -> tuple[str, str, str]:

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from nodrop.model.errors import ApiError, forbidden, not_found
+from nodrop.model.ingressclass import class_name, default_class
 from nodrop.model.kinds import (
     DEPLOYMENT,
     INGRESS,
+    INGRESSCLASS,
     NAMESPACE,
     NODE,
     POD,
@@ -28,7 +30,7 @@ PROTECTED_NAMESPACES = ("default", "kube-system")
 
 
 class Admission:
-    """Admits objects to a store: namespaces, Service addresses, pods bound to the one node."""
+    """Admits objects: namespaces, addresses, Ingress classes, pods bound to the one node."""
 
     def __init__(self, store: Store, allocation: Allocation, rng: random.Random) -> None:
         self._store = store
@@ -54,6 +56,8 @@ class Admission:
             _bind(obj, self._allocation.node_name, now)
         elif kind == SERVICE:
             self._allocate(obj, None)
+        elif kind == INGRESS:
+            self._choose_class(obj)
         elif kind == NAMESPACE:
             _label_namespace(obj)
             obj["spec"] = {**(obj.get("spec") or {}), "finalizers": ["kubernetes"]}
@@ -72,6 +76,13 @@ class Admission:
             raise forbidden(NAMESPACE, key.name, "this namespace may not be deleted")
 
     # Private
+
+    def _choose_class(self, ingress: Obj) -> None:
+        """Write the default class into an Ingress that asks for none."""
+        if class_name(ingress):
+            return
+        if name := default_class(one.obj for one in self._store.list(INGRESSCLASS)):
+            ingress["spec"]["ingressClassName"] = name
 
     def _allocate(self, service: Obj, before: Obj | None) -> None:
         others: Iterable[Obj] = (one.obj for one in self._store.list(SERVICE))

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from nodrop import __version__
+from nodrop.model.ingressclass import CLASS, CONTROLLER, DEFAULT_ANNOTATION
 from nodrop.model.meta import Obj, format_time
 from nodrop.registry.admission import PROTECTED_NAMESPACES
 from nodrop.registry.interface import Allocation
-
-INGRESS_CLASS = "nodrop"
-INGRESS_CONTROLLER = "nodrop.dev/ingress"
 
 
 def initial_objects(
@@ -48,10 +46,10 @@ def _ingress_class() -> Obj:
         "apiVersion": "networking.k8s.io/v1",
         "kind": "IngressClass",
         "metadata": {
-            "name": INGRESS_CLASS,
-            "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"},
+            "name": CLASS,
+            "annotations": {DEFAULT_ANNOTATION: "true"},
         },
-        "spec": {"controller": INGRESS_CONTROLLER},
+        "spec": {"controller": CONTROLLER},
     }
 
 

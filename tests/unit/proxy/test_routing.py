@@ -7,10 +7,8 @@ import pytest
 from nodrop.model.meta import Obj
 from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
 from nodrop.proxy.routing import (
-    CONTROLLER,
     Sources,
     diff_tables,
-    is_ours,
     plan_refusals,
     plan_table,
     pods_in_slices,
@@ -176,38 +174,6 @@ def test_default_backend() -> None:
     table = plan_table(Sources(services=[service()], ingresses=[obj]))
     assert table.default == WEB
     assert WEB in table.pools
-
-
-def ingress_class(name: str, controller: str, default: bool = False) -> Obj:
-    marks = {"ingressclass.kubernetes.io/is-default-class": "true"} if default else {}
-    return {"metadata": {"name": name, "annotations": marks}, "spec": {"controller": controller}}
-
-
-OURS, THEIRS = ingress_class("ours", CONTROLLER), ingress_class("theirs", "x.example/y")
-
-
-@pytest.mark.parametrize(
-    ("name", "classes", "expected"),
-    [
-        (None, [], True),
-        (None, [OURS, THEIRS], True),
-        (None, [ingress_class("d", "x.example/y", default=True)], False),
-        (None, [ingress_class("d", CONTROLLER, default=True)], True),
-        ("ours", [OURS, THEIRS], True),
-        ("theirs", [OURS, THEIRS], False),
-        ("nginx", [OURS], True),
-    ],
-)
-@pytest.mark.parametrize("annotated", [False, True])
-def test_class_selection(
-    name: str | None, classes: list[Obj], expected: bool, annotated: bool
-) -> None:
-    obj = ingress(path("/"))
-    if name and annotated:
-        obj["metadata"]["annotations"] = {"kubernetes.io/ingress.class": name}
-    elif name:
-        obj["spec"]["ingressClassName"] = name
-    assert is_ours(obj, classes) is expected
 
 
 def test_pools_that_nothing_reaches_are_left_out() -> None:

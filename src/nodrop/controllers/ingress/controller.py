@@ -10,13 +10,9 @@ from datetime import datetime
 from nodrop.client.actions import NOTHING, Action, Plan, Update
 from nodrop.client.cache import Cache
 from nodrop.controllers.interface import Outcome, Watch
+from nodrop.model.ingressclass import is_ours
 from nodrop.model.kinds import INGRESS, INGRESSCLASS
-from nodrop.model.meta import Obj, ObjectKey, annotations_of, is_deleting, key_of
-
-CONTROLLER = "nodrop.dev/ingress"
-CLASS = "nodrop"
-_CLASS_ANNOTATION = "kubernetes.io/ingress.class"
-_DEFAULT_ANNOTATION = "ingressclass.kubernetes.io/is-default-class"
+from nodrop.model.meta import Obj, ObjectKey, is_deleting, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +61,11 @@ class IngressController:
         return ()
 
 
-def is_ours(ingress: Obj, classes: Iterable[Obj]) -> bool:
-    """Of our class by name, annotation or controller, or without any while ours is the default.
-
-    ``spec.ingressClassName`` wins over the old annotation.
-    """
-    asked = ingress["spec"].get("ingressClassName") or annotations_of(ingress).get(
-        _CLASS_ANNOTATION
-    )
-    if not asked:
-        return any(_is_our_class(one) and _is_default(one) for one in classes)
-    named = next((one for one in classes if one["metadata"]["name"] == asked), None)
-    return _is_our_class(named) if named is not None else asked == CLASS
-
-
 # Private
 
 
 def _all_ingresses(cache: Cache, _ingress_class: Obj) -> Iterable[ObjectKey]:
     return [key_of(one) for one in cache.list(INGRESS)]
-
-
-def _is_our_class(ingress_class: Obj) -> bool:
-    controller = (ingress_class.get("spec") or {}).get("controller")
-    return controller == CONTROLLER or ingress_class["metadata"]["name"] == CLASS
-
-
-def _is_default(ingress_class: Obj) -> bool:
-    return annotations_of(ingress_class).get(_DEFAULT_ANNOTATION) == "true"
 
 
 def _render_point(address: str, ports: Iterable[int]) -> Obj:
