@@ -11,7 +11,7 @@ from bench.manifests import CONSTANT, constant, hello
 from nodrop.cli.apply import apply_all
 from nodrop.proxy.haproxy.binary import find_binary
 
-_MIB = 1024 * 1024
+_MB = 1_000_000
 _SETTLE_S = 3.0
 _MANY = 100
 
@@ -57,9 +57,9 @@ async def _used_percent(engine: Engine, seconds: float) -> dict[str, float]:
 def _memory(
     name: str, engine: Engine, of: Callable[[Iterable[int]], int], *, goal: bool = True
 ) -> list[Figure]:
-    parts = {part: of(pids) / _MIB for part, pids in engine.pids().items()}
+    parts = {part: of(pids) / _MB for part, pids in engine.pids().items()}
     bound = at_most(100) if goal else None
-    return [Figure(name, sum(parts.values()), "MiB", bound, _parts(parts))]
+    return [Figure(name, sum(parts.values()), "MB", bound, _parts(parts))]
 
 
 def _parts(parts: dict[str, float]) -> str:
