@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -122,12 +124,46 @@ async def test_transport_errors_and_silence_are_failures(prober: EveryProber) ->
         slow = await prober.probe(target(port), timeout_s=0.2)
         connected = await prober.probe(TcpTarget("127.0.0.1", port), timeout_s=5)
     assert (slow.outcome, slow.answered) == ("failure", False)
-    assert "no answer within 0.2 s" in slow.message
+    assert slow.message == (
+        f'Get "http://127.0.0.1:{port}/": '
+        "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+    )
     assert connected.outcome == "success"
     refused = await prober.probe(target(port), timeout_s=5)
     assert (refused.outcome, refused.answered) == ("failure", False)
+    dial = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
+    assert refused.message == f'Get "http://127.0.0.1:{port}/": {dial}'
     closed = await prober.probe(TcpTarget("127.0.0.1", port), timeout_s=5)
-    assert closed.outcome == "failure"
+    assert (closed.outcome, closed.message) == ("failure", dial)
+
+
+@pytest.mark.parametrize(
+    ("linger", "why"), [(True, "read: connection reset by peer"), (False, "EOF")]
+)
+async def test_a_server_that_hangs_up_is_told_as_upstream_does(
+    prober: EveryProber, linger: bool, why: str
+) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if linger:  # close with a reset
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort() if linger else writer.close()
+
+    rude = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = rude.sockets[0].getsockname()[1]
+    async with rude:
+        result = await prober.probe(target(port, "/x"), timeout_s=5)
+    assert result.message == f'Get "http://127.0.0.1:{port}/x": {why}'
+
+
+async def test_plain_http_where_tls_is_asked_for(prober: EveryProber) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with server(answer) as port:
+        result = await prober.probe(target(port, scheme="HTTPS"), timeout_s=5)
+    assert result.message.endswith(": http: server gave HTTP response to HTTPS client")
 
 
 async def test_what_cannot_be_probed_says_why(prober: EveryProber) -> None:

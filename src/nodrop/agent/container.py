@@ -50,6 +50,8 @@ class PodContainer:
         self._stop_at: Deadline | None = None
         self._hooks = True
         self._adopted: ContainerState | None = None
+        self._image = container.image  # of the newest run
+        self._outdated = False
         self._recover([state for state in found if state.name == container.name])
 
     # What others see.
@@ -67,7 +69,7 @@ class PodContainer:
             state = self._state
         return ContainerView(
             name=self.container.name,
-            image=self.container.image,
+            image=self._image,
             state=state,
             last=self._last,
             container_id=self._id,
@@ -80,6 +82,14 @@ class PodContainer:
     def wake(self) -> None:
         """Something it may be waiting for has changed: a ConfigMap, a Secret, the pod's end."""
         self._wake.set()
+
+    def redefine(self, container: Container) -> None:
+        """The pod's spec has changed: another image ends the present run for a new one."""
+        self.container = container
+        if container.image != self._image:
+            self.wake()
+            if self._run is not None:
+                self._run.outdate()
 
     def ask_stop(self, left_s: float, *, hooks: bool) -> None:
         """End what runs, and what a start under way will have started, within ``left_s``."""
@@ -94,9 +104,12 @@ class PodContainer:
         ended = await self._recovered()
         while not self._pod.terminating.is_set():
             if ended is not None:
-                if not restarts(self._pod.spec.restart_policy, ended.exit_code):
+                if self._outdated:  # ended for a new image: followed by it whatever the policy
+                    self._last, self._delay_s = ended, None
+                elif not restarts(self._pod.spec.restart_policy, ended.exit_code):
                     break
-                await self._back_off(ended)
+                else:
+                    await self._back_off(ended)
                 self._attempt += 1
             state = await self._started()
             if state is None:
@@ -111,6 +124,7 @@ class PodContainer:
         recorded = recorded_container(self._pod.pod, self.container.name)
         self._last = recorded_end(recorded, "lastState")
         self._attempt = int(recorded.get("restartCount") or 0)
+        self._image = recorded.get("image") or self.container.image
         if found:
             newest = max(found, key=lambda state: attempt_of(state.id))
             self._adopted, self._id = newest, newest.id
@@ -143,6 +157,8 @@ class PodContainer:
         if state.exit is None:
             run = self._run or ContainerRun(self._pod, self.container, state, recorded={})
             self._run = run
+            if self.container.image != self._image:
+                run.outdate()
             if self._stop_at is not None:
                 run.ask_stop(self._stop_at.left_s, hooks=self._hooks)
             async with asyncio.TaskGroup() as group:
@@ -150,7 +166,7 @@ class PodContainer:
                 ended = await run.until_exit()
                 opening.cancel()
             self._run = None
-            self._hook_failure = run.hook_failure
+            self._hook_failure, self._outdated = run.hook_failure, run.outdated
         else:
             ended = state.exit
         self.tried.set()
@@ -195,10 +211,12 @@ class PodContainer:
 
     async def _start(self) -> ContainerState:
         host, name = self._pod.host, self.container.name
+        image = self.container.image
         launch = prepare_launch(self._pod, self.container, self._attempt)
         for sentence in launch.skipped:
             await self._pod.emit("Warning", Reason.INVALID_ENVIRONMENT_VARIABLE_NAMES, sentence)
         state = await host.runtime.start(launch.spec)
+        self._image = image
         if not state.wildcard_bind:
             state = await self._start_with_address(state)
         self._state = Waiting("ContainerCreating")
@@ -259,12 +277,14 @@ class PodContainer:
         await self._rest(left_s)
 
     async def _rest(self, left_s: float) -> None:
-        """Wait out a back-off; only the pod's end cuts it."""
-        try:
-            async with asyncio.timeout(max(0.0, left_s)):
-                await self._pod.terminating.wait()
-        except TimeoutError:
-            pass
+        """Wait out a back-off; the pod's end and a new image cut it."""
+        until = Deadline.in_s(max(0.0, left_s))
+        while until.left_s > 0 and not self._pod.terminating.is_set():
+            if self.container.image != self._image:
+                self._delay_s = None
+                return
+            self._wake.clear()
+            await self._wait(until.left_s)
 
     async def _wait(self, longest_s: float | None) -> None:
         try:

@@ -56,6 +56,7 @@ class ContainerRun:
         if container.startup is None or recorded.get("started"):
             self._started.set()
         self._killing = False
+        self._outdated = asyncio.Event()
         self._stop = asyncio.Event()
         self._hooks = True
         self._deadline = Deadline.in_s(0)
@@ -74,6 +75,7 @@ class ContainerRun:
             aides = (
                 group.create_task(self._end_when_asked()),
                 group.create_task(self._serve()),
+                group.create_task(self._end_when_outdated()),
             )
             ended = await self._pod.host.runtime.wait(self.state.id)
             for aide in aides:
@@ -89,7 +91,20 @@ class ContainerRun:
             self._deadline = Deadline.in_s(left_s)
             self._stop.set()
 
+    @property
+    def outdated(self) -> bool:
+        return self._outdated.is_set()
+
+    def outdate(self) -> None:
+        """The container's definition has changed: this run gives way to a new one."""
+        self._outdated.set()
+
     # Life
+
+    async def _end_when_outdated(self) -> None:
+        await self._outdated.wait()
+        message = f"Container {self._container.name} definition changed, will be restarted"
+        await self._kill(message, grace_s=self._pod.spec.grace_s)
 
     async def _serve(self) -> None:
         if self.state.notes.get(_STOP):

@@ -44,8 +44,13 @@ class PodContext:
     def saw(self, pod: Obj) -> None:
         """Take over a newer version of the object."""
         if revision_of(pod) >= revision_of(self.pod):
-            self.pod = pod
+            self._take(pod)
             self._dirty.set()
+
+    def _take(self, pod: Obj) -> None:
+        if pod["spec"] != self.pod["spec"]:
+            self.spec = read_pod(pod)
+        self.pod = pod
 
     def changed(self) -> None:
         """Something that status shows has changed: it is written right away."""
@@ -101,7 +106,7 @@ class PodContext:
             patch["metadata"]["resourceVersion"] = self.pod["metadata"]["resourceVersion"]
         written = await self.host.client.apply(Patch(self.key, patch, subresource="status"))
         if written is not None and revision_of(written) >= revision_of(self.pod):
-            self.pod = written
+            self._take(written)
 
     async def _read_again(self) -> None:
         """After a conflict: someone else wrote, or the name belongs to another pod now."""
@@ -109,4 +114,4 @@ class PodContext:
         if uid_of(found) != self.uid:
             self.vanished.set()
         else:
-            self.pod = found
+            self._take(found)

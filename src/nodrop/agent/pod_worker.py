@@ -50,11 +50,20 @@ class PodWorker:
 
     def saw(self, pod: Obj) -> None:
         """A newer version of the object: perhaps it shall end, or end sooner."""
+        before = self._context.spec
         self._context.saw(pod)
+        if self._context.spec is not before:
+            self._redefine()
         deletion = pod["metadata"].get("deletionTimestamp") or ""
         if deletion != self._deletion:
             self._deletion = deletion
             self._end_within(budget_of(pod, self._now()))
+
+    def _redefine(self) -> None:
+        """The spec has changed: only images may, and the deadline."""
+        named = {container.name: container for container in self._context.spec.containers}
+        for container in self._containers:
+            container.redefine(named[container.container.name])
 
     def vanished(self) -> None:
         """The object is gone: what still runs is stopped in about 2 s."""

@@ -13,7 +13,7 @@ from nodrop.agent.folders import PodFolders
 from nodrop.agent.probers.protocol import Prober
 from nodrop.agent.runtime.protocol import Runtime
 from nodrop.agent.settings import AgentSettings
-from nodrop.client.actions import Create, Delete
+from nodrop.client.actions import Create, Delete, Patch
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import ALL, WatchEvent
 from nodrop.client.recorder import EventRecorder
@@ -99,6 +99,17 @@ class Rig:
     async def delete(self, name: str, *, grace_s: int | None = None) -> None:
         key = ObjectKey(POD, "default", name)
         await self.client.apply(Delete(key, grace_period_s=grace_s))
+
+    async def set_image(self, name: str, image: str, container: str = "app") -> None:
+        """What ``kubectl set image pod/NAME`` does."""
+        held = self.pod(name)
+        assert held is not None
+        wanted = [
+            one | {"image": image} if one["name"] == container else one
+            for one in held["spec"]["containers"]
+        ]
+        key = ObjectKey(POD, "default", name)
+        await self.client.apply(Patch(key, {"spec": {"containers": wanted}}))
 
     def pod(self, name: str) -> Obj | None:
         try:

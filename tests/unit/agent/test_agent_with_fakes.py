@@ -407,3 +407,37 @@ async def test_an_unforeseen_failure_is_logged_and_looked_at_again(
         await rig.create(pod("web", container("serve")))
         await rig.until_ready("web")
     assert "unforeseen; looking again" in caplog.text
+
+
+async def test_another_image_restarts_the_container_in_place(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve"), restartPolicy="Never"))
+        await rig.until_ready("web")
+        await rig.set_image("web", "app:v2")
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 1)
+        await rig.until_ready("web")
+        assert container_status(rig.pod("web"))["image"] == "app:v2"
+        assert rig.events("Killing") == ["Container app definition changed, will be restarted"]
+        assert runtime.containers[id_of(made, attempt=1)].signals == []
+
+
+async def test_another_image_ends_a_back_off_and_is_noticed_by_a_new_agent(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        for attempt in (0, 1):
+            await rig.until(lambda a=attempt: id_of(made, attempt=a) in runtime.containers)  # type: ignore[misc]
+            await rig.until_ready("web")
+            runtime.end(id_of(made, attempt=attempt), 1)
+        await rig.until(lambda: rig.events("BackOff") != [])
+        await rig.set_image("web", "app:v2")
+        await rig.until_ready("web")
+        assert container_status(rig.pod("web"))["restartCount"] == 2
+    await rig.set_image("web", "app:v3")
+    async with rig.running():
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 3)
+        await rig.until_ready("web")
+        assert container_status(rig.pod("web"))["image"] == "app:v3"

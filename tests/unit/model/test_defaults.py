@@ -29,6 +29,7 @@ PROBED = m.pod(
     resources={"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}},
 )
 TEMPLATE = "spec.template.spec"
+NEGATIVE = {"spec": {"terminationGracePeriodSeconds": -5}}
 VOLUMES = {"volumes": [{"name": "a"}, {"name": "b", "secret": {"secretName": "s"}}]}
 
 
@@ -47,6 +48,7 @@ VOLUMES = {"volumes": [{"name": "a"}, {"name": "b", "secret": {"secretName": "s"
         (m.deployment(), "spec.progressDeadlineSeconds", 600),
         (m.deployment(), f"{TEMPLATE}.restartPolicy", "Always"),
         (m.deployment(), f"{TEMPLATE}.terminationGracePeriodSeconds", 30),
+        (m.deployment(template=NEGATIVE), f"{TEMPLATE}.terminationGracePeriodSeconds", 1),
         (m.deployment(), f"{TEMPLATE}.dnsPolicy", "ClusterFirst"),
         (m.deployment(), f"{TEMPLATE}.schedulerName", "default-scheduler"),
         (m.deployment(), f"{TEMPLATE}.securityContext", {}),

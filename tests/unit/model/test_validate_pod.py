@@ -206,12 +206,6 @@ def test_containers_that_are_fine(container: Obj) -> None:
     [
         ("spec.containers", [], "spec.containers: Required value"),
         (
-            "spec.terminationGracePeriodSeconds",
-            -5,
-            "spec.terminationGracePeriodSeconds: Invalid value: -5: "
-            "must be greater than or equal to 0",
-        ),
-        (
             "spec.restartPolicy",
             "Maybe",
             'spec.restartPolicy: Unsupported value: "Maybe": '

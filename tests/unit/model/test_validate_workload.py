@@ -142,11 +142,6 @@ def test_numbers_that_are_refused(numbers: Obj, expected: list[str]) -> None:
             "spec.template.spec.containers: Required value",
         ),
         (
-            "spec.template.spec.terminationGracePeriodSeconds",
-            -1,
-            f"spec.template.spec.terminationGracePeriodSeconds: Invalid value: -1: {NOT_NEGATIVE}",
-        ),
-        (
             "spec.template.spec.activeDeadlineSeconds",
             5,
             "spec.template.spec.activeDeadlineSeconds: Forbidden: "

@@ -10,6 +10,7 @@ from yarl import URL
 
 from nodrop.agent.plan.probes import HttpTarget
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
+from nodrop.agent.probers.wording import transport_failure
 
 _MOST_REDIRECTS = 10
 _MOST_BODY_BYTES = 10 * 1024
@@ -30,10 +31,10 @@ class HttpProber:
             async with asyncio.timeout(timeout_s):
                 return await self._get(target)
         except TimeoutError:
-            message = f"Get {_quoted(url_of(target))}: no answer within {timeout_s:g} s"
+            why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            message = f"Get {_quoted(url_of(target))}: {error or type(error).__name__}"
-        return ProbeResult("failure", message, answered=False)
+            why = transport_failure(error, f"{_bracketed(target.host)}:{target.port}")
+        return ProbeResult("failure", f'Get "{shown_url(target)}": {why}', answered=False)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -70,8 +71,16 @@ class HttpProber:
 
 
 def url_of(target: HttpTarget) -> URL:
-    host = f"[{target.host}]" if ":" in target.host else target.host
-    return URL(f"{target.scheme.lower()}://{host}:{target.port}{target.path}")
+    return URL(shown_url(target))
+
+
+def shown_url(target: HttpTarget) -> str:
+    """The URL with its port, a default one too, as upstream writes it in messages."""
+    return f"{target.scheme.lower()}://{_bracketed(target.host)}:{target.port}{target.path}"
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def headers_of(target: HttpTarget) -> dict[str, str]:
@@ -92,10 +101,6 @@ def _verdict(status: int) -> ProbeResult:
 
 def _redirected(url: URL, there: URL) -> str:
     return f"probe terminated redirects: {url} leads to another host: {there}"
-
-
-def _quoted(url: URL) -> str:
-    return f'"{url}"'
 
 
 def _unverified() -> ssl.SSLContext:

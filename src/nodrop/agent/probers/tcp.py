@@ -6,20 +6,21 @@ import asyncio
 
 from nodrop.agent.plan.probes import TcpTarget
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
+from nodrop.agent.probers.wording import transport_failure
 
 
 class TcpProber:
     """Connects and closes."""
 
     async def probe(self, target: TcpTarget, *, timeout_s: float) -> ProbeResult:
-        where = f"{target.host}:{target.port}"
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        where = f"{host}:{target.port}"
         try:
             async with asyncio.timeout(timeout_s):
                 _, writer = await asyncio.open_connection(target.host, target.port)
         except TimeoutError:
-            message = f"dial tcp {where}: no answer within {timeout_s:g} s"
-            return ProbeResult("failure", message, answered=False)
+            return ProbeResult("failure", f"dial tcp {where}: i/o timeout", answered=False)
         except OSError as error:
-            return ProbeResult("failure", f"dial tcp {where}: {error}", answered=False)
+            return ProbeResult("failure", transport_failure(error, where), answered=False)
         writer.close()
         return SUCCESS

@@ -35,6 +35,9 @@ def default_pod_spec(spec: Obj) -> None:
     if not spec.get("restartPolicy"):
         spec["restartPolicy"] = "Always"
     spec.setdefault("terminationGracePeriodSeconds", GRACE_PERIOD_S)
+    grace_s = spec["terminationGracePeriodSeconds"]
+    if isinstance(grace_s, int) and grace_s < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     if not spec.get("dnsPolicy"):
         spec["dnsPolicy"] = "ClusterFirst"
     spec.setdefault("securityContext", {})

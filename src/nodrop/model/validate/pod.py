@@ -11,7 +11,6 @@ from nodrop.model.validate.causes import (
     duplicate,
     forbidden,
     invalid,
-    non_negative,
     one_of,
     required,
 )
@@ -42,8 +41,6 @@ def validate_pod_spec(spec: Obj, path: str) -> list[Cause]:
     causes += _containers(spec, path, volumes)
     causes += one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     causes += one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
-    at = f"{path}.terminationGracePeriodSeconds"
-    causes += non_negative(at, spec.get("terminationGracePeriodSeconds"))
     deadline_s = spec.get("activeDeadlineSeconds")
     if deadline_s is not None and not 1 <= deadline_s <= _MOST_INT32:
         text = f"must be between 1 and {_MOST_INT32}, inclusive"
