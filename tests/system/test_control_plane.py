@@ -39,6 +39,7 @@ async def test_a_terminated_engine_leaves_pods_and_proxy_and_adopts_them_again(
     await apply(engine, hello("v1"), wait=True)
     async with Traffic(engine.url, rate=50) as traffic:
         before = pids(engine)
+        assert len(before["proxy"]) == 2, "one for HTTP, one that accepts for Services"
         assert engine.terminate() == 0
         await traffic.seen(50)
         await asyncio.to_thread(engine.serve)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import random
@@ -16,7 +15,6 @@ from typing import Any
 
 import psutil
 
-import nodrop
 from nodrop.agent.agent import Agent
 from nodrop.agent.folders import DiskFolders
 from nodrop.agent.probers.every import EveryProber
@@ -34,10 +32,8 @@ from nodrop.controllers.loop import run_controller
 from nodrop.keeper.client import KeeperClient, ensure_keeper
 from nodrop.keeper.protocol import KeeperFailure
 from nodrop.model.kinds import KINDS, POD
-from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
-from nodrop.proxy.haproxy.processes import ROLE
 from nodrop.proxy.protocol import ProxyFailure
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import Allocation
@@ -47,6 +43,7 @@ from nodrop.statedir import StateDir
 from nodrop.store.protocol import StoreFailure
 from nodrop.store.sqlite import SqliteStore
 from nodrop.wiring.controllers import all_controllers
+from nodrop.wiring.enginefile import AnnouncedProxy, EngineFile
 from nodrop.wiring.files import (
     EngineFailure,
     Settings,
@@ -181,11 +178,12 @@ class Engine:
         api_port: int,
         ingress: Mapping[str, tuple[str, int]],
     ) -> None:
+        file = EngineFile(self._state, keeper, api=(_API_HOST, api_port), ingress=ingress)
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(work, name=name) for name, work in parts.work()}
             await parts.cache.synced()
-            info = await _engine_json(self._state, keeper, api_port=api_port, ingress=ingress)
-            write_atomically(self._state.engine_json, json.dumps(info, indent=2).encode())
+            info = await file.write()
+            tasks["engine.json"] = group.create_task(file.keep(parts.proxies_changed))
             log.info("serving: API %s, HTTP %s", info["api"]["url"], info["http"]["urls"])
             await self._stopping.wait()
             if self._everything:
@@ -206,6 +204,7 @@ class _Parts:
     server: ApiServer
     token: str
     proxy: HAProxy
+    proxies_changed: asyncio.Event
     sync: ProxySync
     agent: Agent
     prober: EveryProber
@@ -255,7 +254,8 @@ def _build(
         binary=binary,
         ingress_sockets=tuple(ingress),
     )
-    sync = ProxySync(cache, proxy, client=client)
+    proxies_changed = asyncio.Event()
+    sync = ProxySync(cache, AnnouncedProxy(proxy, proxies_changed), client=client)
     runtime = ProcessRuntime(keeper)
     prober = EveryProber(runtime)
     agent = Agent(
@@ -281,6 +281,7 @@ def _build(
         server=server,
         token=token,
         proxy=proxy,
+        proxies_changed=proxies_changed,
         sync=sync,
         agent=agent,
         prober=prober,
@@ -304,37 +305,6 @@ def _agent_settings(options: EngineOptions, node: str, pod_cidr: str) -> AgentSe
 def _capacity() -> dict[str, str]:
     memory_kib = psutil.virtual_memory().total // 1024
     return {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory_kib}Ki", "pods": "110"}
-
-
-async def _engine_json(
-    state: StateDir,
-    keeper: KeeperClient,
-    *,
-    api_port: int,
-    ingress: Mapping[str, tuple[str, int]],
-) -> Obj:
-    info = await keeper.info()
-    proxies = [p for p in await keeper.list() if ROLE in p.labels]
-    return {
-        "api": {"url": f"https://{_API_HOST}:{api_port}", "port": api_port},
-        "http": {
-            "urls": [f"http://{_in_url(host)}:{port}" for host, port in ingress.values()],
-            "ports": sorted({port for _, port in ingress.values()}),
-        },
-        "pids": {
-            "engine": os.getpid(),
-            "keeper": info.pid,
-            "proxy": sorted(p.pid for p in proxies if p.exit_code is None),
-        },
-        "versions": {"nodrop": nodrop.__version__, "keeper_protocol": info.protocol},
-        "state": str(state.root),
-        "kubeconfig": str(state.kubeconfig),
-        "network": f"127.{info.network}.0.0/16",
-    }
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 async def _expire_events(registry: Registry, clock: SystemClock) -> None:

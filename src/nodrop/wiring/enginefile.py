@@ -1,0 +1,94 @@
+"""engine.json: where the engine can be reached and which processes it consists of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping
+
+import nodrop
+from nodrop.keeper.protocol import Keeper
+from nodrop.model.meta import Obj
+from nodrop.proxy.haproxy.processes import ROLE
+from nodrop.proxy.protocol import Applied, Proxy, ProxyStats, RoutingTable
+from nodrop.statedir import StateDir
+from nodrop.wiring.files import write_atomically
+
+
+class EngineFile:
+    """Keeps engine.json true: written at the start, and again when a proxy was replaced."""
+
+    def __init__(
+        self,
+        state: StateDir,
+        keeper: Keeper,
+        *,
+        api: tuple[str, int],
+        ingress: Mapping[str, tuple[str, int]],
+    ) -> None:
+        self._state = state
+        self._keeper = keeper
+        self._api = api
+        self._ingress = ingress
+
+    async def write(self) -> Obj:
+        """Write what holds now; returns it."""
+        found = await self._read()
+        write_atomically(self._state.engine_json, json.dumps(found, indent=2).encode())
+        return found
+
+    async def keep(self, changed: asyncio.Event) -> None:
+        """Write again whenever ``changed`` is set, until cancelled."""
+        while True:
+            await changed.wait()
+            changed.clear()
+            await self.write()
+
+    async def _read(self) -> Obj:
+        info = await self._keeper.info()
+        proxies = [record for record in await self._keeper.list() if ROLE in record.labels]
+        host, port = self._api
+        return {
+            "api": {"url": f"https://{host}:{port}", "port": port},
+            "http": {
+                "urls": [f"http://{_in_url(host)}:{port}" for host, port in self._ingress.values()],
+                "ports": sorted({port for _, port in self._ingress.values()}),
+            },
+            "pids": {
+                "engine": os.getpid(),
+                "keeper": info.pid,
+                "proxy": sorted(p.pid for p in proxies if p.exit_code is None),
+            },
+            "versions": {"nodrop": nodrop.__version__, "keeper_protocol": info.protocol},
+            "state": str(self._state.root),
+            "kubeconfig": str(self._state.kubeconfig),
+            "network": f"127.{info.network}.0.0/16",
+        }
+
+
+class AnnouncedProxy:
+    """A Proxy that sets ``changed`` when one of its processes was started or replaced."""
+
+    def __init__(self, proxy: Proxy, changed: asyncio.Event) -> None:
+        self._proxy = proxy
+        self._changed = changed
+
+    async def apply(self, table: RoutingTable) -> Applied:
+        applied = await self._proxy.apply(table)
+        if applied.reloads:
+            self._changed.set()
+        return applied
+
+    async def drain(self, pod: str, timeout_s: float) -> int:
+        return await self._proxy.drain(pod, timeout_s)
+
+    async def stats(self) -> ProxyStats:
+        return await self._proxy.stats()
+
+    async def verify(self) -> bool:
+        return await self._proxy.verify()
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
