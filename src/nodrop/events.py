@@ -20,6 +20,11 @@ class Reason(StrEnum):
     FAILED_CREATE = "FailedCreate"
     SUCCESSFUL_DELETE = "SuccessfulDelete"
     FAILED_DELETE = "FailedDelete"
+    # Disruption controller
+    NO_PODS = "NoPods"
+    UNMANAGED_PODS = "UnmanagedPods"
+    EXPECTED_COUNT_FAILED = "CalculateExpectedPodCountFailed"
+    NOT_DELETED = "NotDeleted"
     # Agent
     SCHEDULED = "Scheduled"
     CREATED = "Created"

@@ -18,6 +18,12 @@ _SUBRESOURCE_VERBS = {
     "scale": ("get", "patch", "update"),
     "finalize": ("update",),
     "log": ("get",),
+    "eviction": ("create",),
+}
+#: Subresources that speak of another kind than their object. kubectl drain looks for Eviction.
+_SUBRESOURCE_KINDS = {
+    "scale": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+    "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
 }
 
 
@@ -145,8 +151,8 @@ def _subresource(kind: Kind, name: str) -> Obj:
         "kind": kind.kind,
         "verbs": list(_SUBRESOURCE_VERBS[name]),
     }
-    if name == "scale":
-        entry |= {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    if name in _SUBRESOURCE_KINDS:
+        entry |= _SUBRESOURCE_KINDS[name]
     return entry
 
 
@@ -179,9 +185,8 @@ def _aggregated_resource(kind: Kind) -> Obj:
         entry["subresources"] = [
             {
                 "subresource": name,
-                "responseKind": _response_kind("autoscaling", "v1", "Scale")
-                if name == "scale"
-                else _response_kind(kind.group, kind.version, kind.kind),
+                "responseKind": _SUBRESOURCE_KINDS.get(name)
+                or _response_kind(kind.group, kind.version, kind.kind),
                 "verbs": list(_SUBRESOURCE_VERBS[name]),
             }
             for name in kind.subresources

@@ -48,6 +48,8 @@ class ObjectHandlers:
         """Do what the method asks for. Raises ApiError."""
         if target.subresource == "log":
             return await self._log(request, target)
+        if target.subresource == "eviction":
+            return await self._evict(request, target)
         match request.method, bool(target.name):
             case (("GET" | "HEAD"), True):
                 return await self._get(request, target)
@@ -177,6 +179,15 @@ class ObjectHandlers:
                     raise
         return json_response(self._rendering(request, target.kind).page(page))
 
+    async def _evict(self, request: web.Request, target: Target) -> web.StreamResponse:
+        if request.method != "POST":
+            raise method_not_allowed()
+        eviction = decode_object(await read_body(request), _content_type(request))
+        options = delete_options(request.query, eviction.get("deleteOptions") or {})
+        self._registry.evict(target.key, eviction, options)
+        success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        return json_response(encode({**success, "code": 201}), status=201)
+
     # Private
 
     def _rendering(self, request: web.Request, kind: Kind) -> Rendering:
@@ -201,8 +212,11 @@ def json_response(body: bytes, *, status: int = 200) -> web.Response:
 
 
 def status_response(error: ApiError) -> web.Response:
-    """The Status that a failed call ends in."""
-    return json_response(encode(error.to_status()), status=error.code)
+    """The Status that a failed call ends in; clients wait for as long as Retry-After says."""
+    response = json_response(encode(error.to_status()), status=error.code)
+    if retry_after_s := error.details.get("retryAfterSeconds"):
+        response.headers["Retry-After"] = str(retry_after_s)
+    return response
 
 
 def method_not_allowed() -> ApiError:

@@ -27,6 +27,10 @@ _CELLS: dict[Kind, tuple[tuple[Column, ...], Cells]] = {
     kinds.REPLICASET: (workloads.REPLICASET_COLUMNS, workloads.replicaset_cells),
     kinds.ENDPOINTSLICE: (network.ENDPOINTSLICE_COLUMNS, network.endpointslice_cells),
     kinds.INGRESS: (network.INGRESS_COLUMNS, network.ingress_cells),
+    kinds.PODDISRUPTIONBUDGET: (
+        workloads.PODDISRUPTIONBUDGET_COLUMNS,
+        workloads.poddisruptionbudget_cells,
+    ),
     kinds.INGRESSCLASS: (network.INGRESSCLASS_COLUMNS, network.ingressclass_cells),
 }
 

@@ -38,7 +38,7 @@ class Kind:
 
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", False, ("ns",), (), ("status", "finalize"))
 NODE = Kind("", "v1", "Node", "nodes", False, ("no",), (), ("status",))
-POD = Kind("", "v1", "Pod", "pods", True, ("po",), ("all",), ("status", "log"))
+POD = Kind("", "v1", "Pod", "pods", True, ("po",), ("all",), ("status", "log", "eviction"))
 SERVICE = Kind("", "v1", "Service", "services", True, ("svc",), ("all",), ("status",))
 ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", True, ("ep",))
 CONFIGMAP = Kind("", "v1", "ConfigMap", "configmaps", True, ("cm",))
@@ -53,6 +53,11 @@ REPLICASET = Kind(
 ENDPOINTSLICE = Kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
 INGRESS = Kind("networking.k8s.io", "v1", "Ingress", "ingresses", True, ("ing",), (), ("status",))
 INGRESSCLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False)
+PODDISRUPTIONBUDGET = Kind(
+    "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, ("pdb",), (), ("status",)
+)
+#: What is posted to ``pods/NAME/eviction``; never stored, so not among KINDS.
+EVICTION = Kind("policy", "v1", "Eviction", "evictions")
 
 KINDS: tuple[Kind, ...] = (
     NAMESPACE,
@@ -68,6 +73,7 @@ KINDS: tuple[Kind, ...] = (
     ENDPOINTSLICE,
     INGRESS,
     INGRESSCLASS,
+    PODDISRUPTIONBUDGET,
 )
 
 _BY_GVK = {(kind.api_version, kind.kind): kind for kind in KINDS}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from nodrop.model.disruption import COUNTERS
 from nodrop.model.errors import ApiError, forbidden, not_found
 from nodrop.model.ingressclass import class_name, default_class
 from nodrop.model.kinds import (
@@ -16,6 +17,7 @@ from nodrop.model.kinds import (
     NAMESPACE,
     NODE,
     POD,
+    PODDISRUPTIONBUDGET,
     REPLICASET,
     SERVICE,
     Kind,
@@ -128,6 +130,8 @@ def _initial_status(kind: Kind) -> Obj | None:
         return {}
     if kind == NAMESPACE:
         return {"phase": "Active"}
+    if kind == PODDISRUPTIONBUDGET:
+        return dict.fromkeys(COUNTERS, 0)
     if kind == NODE:
         return None
     return {} if "status" in kind.subresources else None

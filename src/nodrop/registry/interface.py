@@ -118,3 +118,10 @@ class Registry(Protocol):
     ) -> Written: ...
 
     def delete(self, key: ObjectKey, options: DeleteOptions = ...) -> Deleted: ...
+
+    def evict(self, key: ObjectKey, eviction: Obj, options: DeleteOptions = ...) -> None:
+        """Delete the pod if its disruption budget allows it; ``eviction`` is what was posted.
+
+        Raises 400, 404, 409, 429 when the budget allows none, 500 when it has several budgets.
+        """
+        ...

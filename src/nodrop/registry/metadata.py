@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from nodrop.model.errors import ApiError, Cause, bad_request, conflict, invalid
-from nodrop.model.kinds import DEPLOYMENT, INGRESS, POD, REPLICASET, Kind
+from nodrop.model.kinds import DEPLOYMENT, INGRESS, POD, PODDISRUPTIONBUDGET, REPLICASET, Kind
 from nodrop.model.meta import Obj, ObjectKey, annotations_of, format_time, is_deleting
 
 #: Letters and digits that spell no words, as upstream's generated names use.
@@ -18,7 +18,7 @@ _SUFFIX_LENGTH = 5
 _LONGEST_BASE = 63 - _SUFFIX_LENGTH
 
 #: Kinds whose generation counts changes of ``spec``.
-_GENERATIONS = frozenset({DEPLOYMENT, REPLICASET, POD, INGRESS})
+_GENERATIONS = frozenset({DEPLOYMENT, REPLICASET, POD, INGRESS, PODDISRUPTIONBUDGET})
 #: What an update can't change: it stays as it was set by the registry.
 _OWNED_BY_REGISTRY = (
     "uid",

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from nodrop.client.protocol import Page, Scope
 from nodrop.clock import Clock
 from nodrop.model.errors import ApiError, already_exists, conflict, not_found
-from nodrop.model.kinds import EVENT, NODE, Kind
+from nodrop.model.kinds import EVENT, EVICTION, NODE, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision, key_of, parse_time, revision_of
 from nodrop.registry import checks
 from nodrop.registry.admission import Admission
 from nodrop.registry.bootstrap import initial_objects, refreshed_node
 from nodrop.registry.deletion import check_preconditions, is_released, plan_delete
+from nodrop.registry.eviction import check_eviction, evict
 from nodrop.registry.interface import (
     Allocation,
     Deleted,
@@ -157,6 +158,11 @@ class Registry:
             return Deleted(stored, gone=False)
         write = Write(key, plan.obj, revision_of(stored), delete=plan.remove)
         return Deleted(self._write(write, dry_run=options.dry_run), gone=plan.remove)
+
+    def evict(self, key: ObjectKey, eviction: Obj, options: DeleteOptions = _DELETE) -> None:
+        check_eviction(key, eviction)
+        checks.check_fields(EVICTION, eviction, "Ignore")
+        evict(self, key, options, self._clock.now())
 
     def expire_events(self, now: datetime) -> int:
         """Delete Events that were last seen over an hour before ``now``; returns how many."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nodrop.controllers.deployment.controller import DeploymentController
+from nodrop.controllers.disruption.controller import DisruptionController
 from nodrop.controllers.endpointslice.controller import EndpointSliceController
 from nodrop.controllers.garbage.controller import GarbageController
 from nodrop.controllers.ingress.controller import IngressController
@@ -24,6 +25,7 @@ def all_controllers(places: Iterable[tuple[str, int]]) -> tuple[Controller[Any],
         ReplicaSetController(),
         EndpointSliceController(),
         IngressController(address=_reachable(hosts), ports=ports),
+        DisruptionController(),
         GarbageController(KINDS),
     )
 

@@ -1,4 +1,4 @@
-"""Cells of Deployments and ReplicaSets."""
+"""Cells of Deployments, ReplicaSets and PodDisruptionBudgets."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ REPLICASET_COLUMNS = (
     Column("Age"),
     *_TEMPLATE,
 )
+PODDISRUPTIONBUDGET_COLUMNS = (
+    Column("Name"),
+    Column("Min Available"),
+    Column("Max Unavailable"),
+    Column("Allowed Disruptions", type="integer"),
+    Column("Age"),
+)
 
 
 def deployment_cells(deployment: Obj, now: datetime) -> list[Cell]:
@@ -52,6 +59,17 @@ def replicaset_cells(replicaset: Obj, now: datetime) -> list[Cell]:
         status.get("readyReplicas", 0),
         object_age(replicaset, now),
         *_template(spec),
+    ]
+
+
+def poddisruptionbudget_cells(budget: Obj, now: datetime) -> list[Cell]:
+    spec, status = budget.get("spec") or {}, budget.get("status") or {}
+    limits = (spec.get("minAvailable"), spec.get("maxUnavailable"))
+    return [
+        budget["metadata"]["name"],
+        *("N/A" if limit is None else str(limit) for limit in limits),
+        status.get("disruptionsAllowed", 0),
+        object_age(budget, now),
     ]
 
 

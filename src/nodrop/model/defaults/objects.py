@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable
 
 from nodrop.model.defaults.pod import default_pod, default_pod_spec
+from nodrop.model.disruption import COUNTERS
 from nodrop.model.meta import Obj
 from nodrop.model.trees import clone_without_nulls
 
@@ -135,6 +136,13 @@ def _ingressclass(obj: Obj) -> None:
         parameters.setdefault("scope", "Cluster")
 
 
+def _poddisruptionbudget(obj: Obj) -> None:
+    obj.setdefault("spec", {})
+    status = obj.setdefault("status", {})
+    for counter in COUNTERS:
+        status.setdefault(counter, 0)
+
+
 _BY_KIND: dict[str, Callable[[Obj], None]] = {
     "Namespace": _namespace,
     "Node": _node,
@@ -147,4 +155,5 @@ _BY_KIND: dict[str, Callable[[Obj], None]] = {
     "Endpoints": _endpoints,
     "Ingress": _ingress,
     "IngressClass": _ingressclass,
+    "PodDisruptionBudget": _poddisruptionbudget,
 }

@@ -13,6 +13,7 @@ from nodrop.model.validate.config import (
     validate_secret,
     validate_secret_update,
 )
+from nodrop.model.validate.disruption import validate_poddisruptionbudget
 from nodrop.model.validate.ingress import (
     validate_ingress,
     validate_ingressclass,
@@ -84,6 +85,7 @@ _OBJECTS: dict[str, Callable[[Obj], list[Cause]]] = {
     "ConfigMap": validate_configmap,
     "Secret": validate_secret,
     "Event": _event,
+    "PodDisruptionBudget": validate_poddisruptionbudget,
 }
 _UPDATES: dict[str, Callable[[Obj, Obj], list[Cause]]] = {
     "Pod": _pod_update,

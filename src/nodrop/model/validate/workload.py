@@ -113,19 +113,25 @@ def _strategy(strategy: Obj) -> list[Cause]:
 def _rolling(rolling: Obj, path: str) -> list[Cause]:
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
     at = f"{path}.maxUnavailable"
-    causes = _count_or_percent(unavailable, at)
-    causes += _count_or_percent(surge, f"{path}.maxSurge")
+    causes = count_or_percent(unavailable, at)
+    causes += count_or_percent(surge, f"{path}.maxSurge")
     if _raw_number(unavailable) == 0 and _raw_number(surge) == 0:
         causes.append(invalid(at, unavailable, "may not be 0 when `maxSurge` is 0"))
-    if is_percent(unavailable) and _raw_number(unavailable) > 100:
-        causes.append(invalid(at, unavailable, "must not be greater than 100%"))
-    return causes
+    return causes + at_most_all(unavailable, at)
 
 
-def _count_or_percent(value: int | str, path: str) -> list[Cause]:
+def count_or_percent(value: int | str, path: str) -> list[Cause]:
+    """A cause if ``value`` is neither a number from 0 nor a percentage."""
     if isinstance(value, str):
         return [] if is_percent(value) else [invalid(path, value, _PERCENT_TEXT)]
     return [invalid(path, value, NON_NEGATIVE)] if value < 0 else []
+
+
+def at_most_all(value: int | str, path: str) -> list[Cause]:
+    """A cause if ``value`` is a percentage above 100."""
+    if is_percent(value) and _raw_number(value) > 100:
+        return [invalid(path, value, "must not be greater than 100%")]
+    return []
 
 
 def _raw_number(value: int | str) -> int:
