@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -45,6 +46,7 @@ class Rig:
     ) -> None:
         self.clock = clock or SystemClock()
         self.store = SqliteStore(":memory:")
+        weakref.finalize(self, self.store.close)
         allocation = Allocation(pod_cidr=pod_cidr, service_cidr="127.1.0.0/20")
         self.registry = Registry(self.store, self.clock, allocation, random.Random(1))
         recorder = EventRecorder("agent", self.clock, random.Random(2))
