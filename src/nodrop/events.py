@@ -36,6 +36,8 @@ class Reason(StrEnum):
     PROBE_WARNING = "ProbeWarning"
     FAILED_POST_START_HOOK = "FailedPostStartHook"
     FAILED_PRE_STOP_HOOK = "FailedPreStopHook"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    FAILED_MOUNT = "FailedMount"
     INVALID_ENVIRONMENT_VARIABLE_NAMES = "InvalidEnvironmentVariableNames"
     MISSING_COMMAND = "MissingCommand"  # nodrop: a process needs a command, an image has none
     WILDCARD_BIND_UNAVAILABLE = "WildcardBindUnavailable"  # nodrop: kernel refuses the filter

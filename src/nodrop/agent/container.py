@@ -19,7 +19,7 @@ from nodrop.agent.plan.pod import (
     recorded_container,
     recorded_end,
 )
-from nodrop.agent.plan.restart import next_delay_s, restarts
+from nodrop.agent.plan.restart import delay_before_s, next_delay_s, policy_of, restarts
 from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.runtime.protocol import ContainerId, ContainerState, Exit, RuntimeFailure
@@ -37,9 +37,14 @@ class PodContainer:
         self.container = container
         #: Set after the first attempt to start it, successful (postStart included) or not.
         self.tried = asyncio.Event()
+        #: Set once it has started (startup probe passed), or never will.
+        self.up = asyncio.Event()
+        #: Set once it has ended for good, or will never have been started.
+        self.gone = asyncio.Event()
         self._pod = pod
         self._wake = asyncio.Event()
-        self._state: State = Waiting("ContainerCreating")
+        first = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
+        self._state: State = Waiting(first)
         self._last: Terminated | None = None
         self._run: ContainerRun | None = None
         self._id = ContainerId("")
@@ -49,6 +54,7 @@ class PodContainer:
         self._hook_failure = ""
         self._stop_at: Deadline | None = None
         self._hooks = True
+        self._turn: Sequence[asyncio.Event] = ()
         self._adopted: ContainerState | None = None
         self._image = container.image  # of the newest run
         self._outdated = False
@@ -77,7 +83,25 @@ class PodContainer:
             started=run is not None and run.started,
             ready=run is not None and run.ready,
             over=self._over,
+            step=self.container.step,
+            sidecar=self.container.sidecar,
+            has_process=run is not None,
         )
+
+    @property
+    def has_run(self) -> bool:
+        """Whether any run of it is known, of this engine or one before."""
+        return self._id != ""
+
+    @property
+    def succeeded(self) -> bool:
+        return isinstance(self._state, Terminated) and self._state.exit_code == 0
+
+    def skip(self) -> None:
+        """Never start it (any more): the pod is past it, or ends before it."""
+        self._over = True
+        for event in (self.tried, self.up, self.gone):
+            event.set()
 
     def wake(self) -> None:
         """Something it may be waiting for has changed: a ConfigMap, a Secret, the pod's end."""
@@ -91,22 +115,31 @@ class PodContainer:
             if self._run is not None:
                 self._run.outdate()
 
-    def ask_stop(self, left_s: float, *, hooks: bool) -> None:
-        """End what runs, and what a start under way will have started, within ``left_s``."""
-        self._stop_at, self._hooks = Deadline.in_s(left_s), hooks
+    def ask_stop(self, left_s: float, *, hooks: bool, after: Sequence[asyncio.Event] = ()) -> None:
+        """End what runs, and what a start under way will have started, within ``left_s``.
+
+        Its signal waits for the events ``after`` while there is time: a sidecar goes last.
+        """
+        self._stop_at, self._hooks, self._turn = Deadline.in_s(left_s), hooks, after
+        self.wake()
         if self._run is not None:
-            self._run.ask_stop(left_s, hooks=hooks)
+            self._run.ask_stop(left_s, hooks=hooks, after=after)
+
+    @property
+    def _ending(self) -> bool:
+        return self._stop_at is not None or self._pod.terminating.is_set()
 
     # Life
 
     async def run(self) -> None:
         """Keep the container running as the restart policy says, until it or the pod is over."""
         ended = await self._recovered()
-        while not self._pod.terminating.is_set():
+        policy = policy_of(self.container, self._pod.spec.restart_policy)
+        while not self._ending:
             if ended is not None:
                 if self._outdated:  # ended for a new image: followed by it whatever the policy
                     self._last, self._delay_s = ended, None
-                elif not restarts(self._pod.spec.restart_policy, ended.exit_code):
+                elif not restarts(policy, ended.exit_code):
                     break
                 else:
                     await self._back_off(ended)
@@ -115,8 +148,7 @@ class PodContainer:
             if state is None:
                 break
             ended = await self._attend(state)
-        self._over = True
-        self.tried.set()
+        self.skip()
         self._pod.changed()
 
     def _recover(self, found: Sequence[ContainerState]) -> None:
@@ -125,12 +157,14 @@ class PodContainer:
         self._last = recorded_end(recorded, "lastState")
         self._attempt = int(recorded.get("restartCount") or 0)
         self._image = recorded.get("image") or self.container.image
+        self._delay_s = delay_before_s(self._attempt)
         if found:
             newest = max(found, key=lambda state: attempt_of(state.id))
             self._adopted, self._id = newest, newest.id
             self._attempt = attempt_of(newest.id)
+            self._delay_s = delay_before_s(self._attempt)
             if newest.exit is not None:
-                self._state = _end_of(newest, newest.exit)
+                self._state = self._end_of(newest, newest.exit)
             else:  # known before anything is published, so that a ready pod stays ready
                 about_it = recorded.get("containerID") == f"nodrop://{newest.id}"
                 self._run = ContainerRun(
@@ -160,9 +194,9 @@ class PodContainer:
             if self.container.image != self._image:
                 run.outdate()
             if self._stop_at is not None:
-                run.ask_stop(self._stop_at.left_s, hooks=self._hooks)
+                run.ask_stop(self._stop_at.left_s, hooks=self._hooks, after=self._turn)
             async with asyncio.TaskGroup() as group:
-                opening = group.create_task(self._open_next(run))
+                opening = group.create_task(self._tell_progress(run))
                 ended = await run.until_exit()
                 opening.cancel()
             self._run = None
@@ -172,15 +206,26 @@ class PodContainer:
         self.tried.set()
         return self._has_ended(state, ended)
 
-    async def _open_next(self, run: ContainerRun) -> None:
-        """A postStart hook blocks the start of the next container."""
+    async def _tell_progress(self, run: ContainerRun) -> None:
+        """A postStart hook blocks the start of the next container, a sidecar's start too."""
         await run.past_hook.wait()
         self.tried.set()
+        await run.past_startup.wait()
+        self.up.set()
 
     def _has_ended(self, state: ContainerState, ended: Exit) -> Terminated:
-        self._state = end = _end_of(state, ended)
+        self._state = end = self._end_of(state, ended)
         self._pod.changed()
         return end
+
+    def _end_of(self, state: ContainerState, ended: Exit) -> Terminated:
+        message = ""
+        if ended.code != 0 and self.container.logs_as_message:
+            name, attempt = self.container.name, attempt_of(state.id)
+            message = self._pod.host.folders.last_words(self._pod.uid, name, attempt)
+        return Terminated(
+            ended.code, state.started_at, ended.at, state.id, ended.known, message=message
+        )
 
     # Starting
 
@@ -188,7 +233,7 @@ class PodContainer:
         """Start it, however often that takes; None when the pod ends first."""
         delay_s: float | None = None
         said = ""
-        while not self._pod.terminating.is_set():
+        while not self._ending:
             self._wake.clear()
             try:
                 return await self._start()
@@ -279,7 +324,7 @@ class PodContainer:
     async def _rest(self, left_s: float) -> None:
         """Wait out a back-off; the pod's end and a new image cut it."""
         until = Deadline.in_s(max(0.0, left_s))
-        while until.left_s > 0 and not self._pod.terminating.is_set():
+        while until.left_s > 0 and not self._ending:
             if self.container.image != self._image:
                 self._delay_s = None
                 return
@@ -292,7 +337,3 @@ class PodContainer:
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-
-def _end_of(state: ContainerState, ended: Exit) -> Terminated:
-    return Terminated(ended.code, state.started_at, ended.at, state.id, ended.known)

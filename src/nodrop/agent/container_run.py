@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from signal import Signals
 
@@ -34,7 +35,8 @@ _DONE = "done"
 
 
 class ContainerRun:
-    """A started container until its end. ``past_hook``: postStart is over, it counts as running.
+    """A started container until its end. ``past_hook``: postStart is over, it counts as running;
+    ``past_startup``: its startup probe, if any, has passed.
 
     ``recorded`` is the stored status of the same run when it was adopted: its verdicts hold until
     a probe says otherwise, so that a restart of the engine takes no pod out of traffic.
@@ -52,18 +54,19 @@ class ContainerRun:
         self._container = container
         self._adopted = bool(recorded)
         self._readiness = container.readiness is None or bool(recorded.get("ready"))
-        self._started = asyncio.Event()
+        self.past_startup = asyncio.Event()
         if container.startup is None or recorded.get("started"):
-            self._started.set()
+            self.past_startup.set()
         self._killing = False
         self._outdated = asyncio.Event()
         self._stop = asyncio.Event()
+        self._turn: Sequence[asyncio.Event] = ()
         self._hooks = True
         self._deadline = Deadline.in_s(0)
 
     @property
     def started(self) -> bool:
-        return self.past_hook.is_set() and self._started.is_set()
+        return self.past_hook.is_set() and self.past_startup.is_set()
 
     @property
     def ready(self) -> bool:
@@ -82,9 +85,14 @@ class ContainerRun:
                 aide.cancel()
         return ended
 
-    def ask_stop(self, left_s: float, *, hooks: bool = True) -> None:
-        """End it within ``left_s``: preStop, SIGTERM, SIGKILL. Again: with less or more time."""
-        self._hooks = hooks
+    def ask_stop(
+        self, left_s: float, *, hooks: bool = True, after: Sequence[asyncio.Event] = ()
+    ) -> None:
+        """End it within ``left_s``: preStop, SIGTERM, SIGKILL. Again: with less or more time.
+
+        SIGTERM waits for ``after`` while there is time.
+        """
+        self._hooks, self._turn = hooks, after
         if self._stop.is_set():
             self._deadline.move_to(left_s)
         else:
@@ -159,10 +167,10 @@ class ContainerRun:
     # Probes
 
     async def _probe(self, kind: ProbeKind, probe: Probe) -> None:
-        if kind == "startup" and self._started.is_set():
+        if kind == "startup" and self.past_startup.is_set():
             return
         if kind != "startup":
-            await self._started.wait()
+            await self.past_startup.wait()
         loop = asyncio.get_running_loop()
         if self._adopted:  # spread the first probes of all pods after a restart of the engine
             share = zlib.crc32(f"{self.state.id}/{kind}".encode()) / 2**32
@@ -180,7 +188,7 @@ class ContainerRun:
     def _probing_is_over(self, kind: ProbeKind) -> bool:
         """Readiness goes on until the pod's containers are dead, the others until its end begins;
         a startup probe until its first success, all until a kill."""
-        if self._killing or (kind == "startup" and self._started.is_set()):
+        if self._killing or (kind == "startup" and self.past_startup.is_set()):
             return True
         return kind != "readiness" and self._pod.terminating.is_set()
 
@@ -205,7 +213,7 @@ class ContainerRun:
             self._readiness = bool(state.verdict)
             self._pod.changed()
         elif kind == "startup" and state.verdict:
-            self._started.set()
+            self.past_startup.set()
             self._pod.changed()
         if result.outcome == "failure":
             message = f"{kind.capitalize()} probe failed: {result.message}"
@@ -224,6 +232,7 @@ class ContainerRun:
     async def _end_when_asked(self) -> None:
         await self._stop.wait()
         await self._pre_stop()
+        await self._wait_its_turn()
         runtime = self._pod.host.runtime
         if _SIGNALLED not in self.state.notes:
             await runtime.signal(self.state.id, self._container.stop_signal)
@@ -232,6 +241,13 @@ class ContainerRun:
             await self._deadline.cut(runtime.wait(self.state.id), at_least_s=LEAST_AFTER_SIGNAL_S)
         except TimeoutError:
             await runtime.signal(self.state.id, Signals.SIGKILL)
+
+    async def _wait_its_turn(self) -> None:
+        try:
+            for event in self._turn:
+                await self._deadline.cut(event.wait())
+        except TimeoutError:
+            pass  # out of time: everyone gets the signal, and the least time after it
 
     async def _pre_stop(self) -> None:
         """Run the hook inside what is left of the grace period; its failure stops nothing.

@@ -46,8 +46,9 @@ def prepare_launch(pod: PodContext, container: Container, attempt: int) -> Launc
     """All that the runtime needs. Raises ConfigurationError when something is missing."""
     if container.mounts:
         raise ConfigurationError(
-            f"spec.containers[{container.index}].volumeMounts: nodrop does not mount volumes yet "
-            f"({', '.join(container.mounts)}); let the program use a path of this machine",
+            f"{container.field}.volumeMounts: nodrop does not mount volumes yet "
+            f"({', '.join(m.volume for m in container.mounts)}); let the program use a path of "
+            "this machine",
             Reason.UNSUPPORTED,
         )
     host = pod.host

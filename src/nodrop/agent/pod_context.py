@@ -35,6 +35,9 @@ class PodContext:
         #: Set once the object is gone; nothing is written any more.
         self.vanished = asyncio.Event()
         self.views: Callable[[], tuple[ContainerView, ...]] = tuple
+        self.init_views: Callable[[], tuple[ContainerView, ...]] = tuple
+        #: Reason and message of a pod that has been ended as a whole, by its deadline.
+        self.failure: tuple[str, str] | None = None
         self._dirty = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -93,6 +96,8 @@ class PodContext:
     async def _write(self) -> None:
         observed = Observed(
             containers=self.views(),
+            init=self.init_views(),
+            failure=self.failure,
             pod_ip=self.ip,
             host_ip=self.host.settings.host_ip,
             now=self.host.clock.now(),

@@ -7,9 +7,8 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from nodrop.agent.container import PodContainer
 from nodrop.agent.deadline import Deadline
-from nodrop.agent.plan.pod import TERMINAL, ContainerView, Waiting
+from nodrop.agent.plan.pod import TERMINAL
 from nodrop.agent.plan.termination import (
     Budget,
     budget_of,
@@ -17,6 +16,7 @@ from nodrop.agent.plan.termination import (
     forced_budget,
     longest_sleep_s,
 )
+from nodrop.agent.pod_containers import PodContainers
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.runtime.protocol import ContainerState, RuntimeFailure
 from nodrop.agent.settings import Host
@@ -24,13 +24,14 @@ from nodrop.agent.traffic import Withdrawn
 from nodrop.client.actions import Delete
 from nodrop.events import Reason
 from nodrop.model.errors import ApiError
-from nodrop.model.meta import Obj
+from nodrop.model.meta import Obj, parse_time
 
 log = logging.getLogger(__name__)
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.5, 30.0
 _NO_ADDRESS_RETRY_S = 5.0
 _LEAST_WITHDRAW_S = 0.5
+_DEADLINE_EXCEEDED = "Pod was active on the node longer than the specified deadline"
 
 
 class PodWorker:
@@ -39,11 +40,13 @@ class PodWorker:
     def __init__(self, host: Host, pod: Obj) -> None:
         self._host = host
         self._context = PodContext(host, pod)
-        self._containers: list[PodContainer] = []
+        self._containers: PodContainers | None = None
         self._budget: Budget | None = None
         self._deletion = ""  # the deletionTimestamp that the budget was made from
         self._withdrawing: Deadline | None = None
         self._stopping = False
+        self._deleted = asyncio.Event()
+        self._respecified = asyncio.Event()
         self.saw(pod)
 
     # What the agent tells; synchronous, so that no event is lost.
@@ -53,27 +56,25 @@ class PodWorker:
         before = self._context.spec
         self._context.saw(pod)
         if self._context.spec is not before:
-            self._redefine()
+            self._respecified.set()
+            if self._containers is not None:
+                self._containers.redefine()
         deletion = pod["metadata"].get("deletionTimestamp") or ""
         if deletion != self._deletion:
             self._deletion = deletion
+            self._deleted.set()
             self._end_within(budget_of(pod, self._now()))
-
-    def _redefine(self) -> None:
-        """The spec has changed: only images may, and the deadline."""
-        named = {container.name: container for container in self._context.spec.containers}
-        for container in self._containers:
-            container.redefine(named[container.container.name])
 
     def vanished(self) -> None:
         """The object is gone: what still runs is stopped in about 2 s."""
         self._context.vanished.set()
+        self._deleted.set()
         self._end_within(forced_budget(self._now()))
 
     def wake(self) -> None:
         """A ConfigMap or Secret of the namespace has changed."""
-        for container in self._containers:
-            container.wake()
+        if self._containers is not None:
+            self._containers.wake()
 
     # Life
 
@@ -111,16 +112,16 @@ class PodWorker:
     async def _live(self, found: Sequence[ContainerState]) -> None:
         context = self._context
         self._stopping = False
-        self._containers = [
-            PodContainer(context, container, found) for container in context.spec.containers
-        ]
-        context.views = lambda: tuple(container.view() for container in self._containers)
+        self._containers = containers = PodContainers(context, found)
+        context.views, context.init_views = containers.views, containers.init_views
         async with asyncio.TaskGroup() as group:
             publisher = group.create_task(context.keep_published())
             if await self._settled(found):
-                lives = group.create_task(self._run_containers())
+                lives = group.create_task(containers.run())
+                clock = group.create_task(self._expire())
+                lives.add_done_callback(lambda _: clock.cancel())
                 await context.terminating.wait()
-                await self._end(lives)
+                await self._end(containers, lives)
             await self._leave()
             publisher.cancel()
 
@@ -130,8 +131,8 @@ class PodWorker:
         alive = [state for state in found if state.exit is None]
         if alive:
             await self._say_adopted(alive)
-        elif phase in TERMINAL or context.terminating.is_set() or context.spec.init_containers:
-            await self._only_wait(phase)
+        elif phase in TERMINAL or context.terminating.is_set():
+            await context.terminating.wait()  # nothing is to be started any more
             return False
         if not (context.pod.get("status") or {}).get("startTime"):
             message = f"Successfully assigned {context} to {self._host.settings.node}"
@@ -152,28 +153,26 @@ class PodWorker:
         log.info("pod %s: adopted %s", self._context, names)
         await self._context.emit("Normal", Reason.ADOPTED, f"Found running: {names}")
 
-    async def _only_wait(self, phase: str | None) -> None:
-        """Nothing is to be started: the pod is over, or it asks for what there isn't yet."""
-        context = self._context
-        if phase not in TERMINAL and not context.terminating.is_set():
-            names = ", ".join(context.spec.init_containers)
-            sentence = f"spec.initContainers: nodrop does not run init containers yet ({names})"
-            context.views = lambda: tuple(
-                ContainerView(
-                    name=c.name, image=c.image, state=Waiting("PodInitializing", sentence)
-                )
-                for c in context.spec.containers
-            )
-            await context.publish()
-            await context.emit("Warning", Reason.UNSUPPORTED, sentence)
-        await context.terminating.wait()
+    async def _expire(self) -> None:
+        """End the pod when it has been active for activeDeadlineSeconds; they may be shortened."""
+        while True:
+            self._respecified.clear()
+            try:
+                async with asyncio.timeout(self._active_left_s()):
+                    await self._respecified.wait()
+            except TimeoutError:
+                break
+        await self._context.emit("Normal", Reason.DEADLINE_EXCEEDED, _DEADLINE_EXCEEDED)
+        if not self._context.terminating.is_set():
+            self._context.failure = ("DeadlineExceeded", _DEADLINE_EXCEEDED)
+            self._end_within(Budget(self._now(), self._context.spec.grace_s))
 
-    async def _run_containers(self) -> None:
-        """Start in order: the next one begins when the one before it has been tried."""
-        async with asyncio.TaskGroup() as group:
-            for container in self._containers:
-                group.create_task(container.run())
-                await container.tried.wait()
+    def _active_left_s(self) -> float | None:
+        deadline_s = self._context.spec.deadline_s
+        started = (self._context.pod.get("status") or {}).get("startTime")
+        if deadline_s is None or not started:
+            return None
+        return max(0.0, deadline_s - (self._now() - parse_time(started)).total_seconds())
 
     # The end
 
@@ -189,12 +188,12 @@ class PodWorker:
             self._ask_stop(left_s)
 
     def _ask_stop(self, left_s: float) -> None:
-        for container in self._containers:
-            container.ask_stop(left_s, hooks=not self._context.vanished.is_set())
+        assert self._containers is not None
+        self._containers.ask_stop(left_s, hooks=not self._context.vanished.is_set())
 
-    async def _end(self, lives: asyncio.Task[None]) -> None:
+    async def _end(self, containers: PodContainers, lives: asyncio.Task[None]) -> None:
         """Unroute and drain → preStop → SIGTERM → SIGKILL, all inside one grace period."""
-        for container in self._containers:
+        for container in containers.everyone:
             if container.running is not None:
                 name = container.container.name
                 await self._context.emit("Normal", Reason.KILLING, f"Stopping container {name}")
@@ -251,6 +250,9 @@ class PodWorker:
     async def _leave(self) -> None:
         """Write how it ended, delete the object, and clean up once it is gone."""
         context = self._context
+        if not self._deleted.is_set():  # over, but its object stays
+            await context.publish()
+            await self._deleted.wait()
         if not context.vanished.is_set():
             await context.publish()
             await self._delete()

@@ -168,6 +168,9 @@ class FakeFolders:
         self.uids.add(uid)
         return f"/pods/{uid}/logs/{container}/{attempt}.log"
 
+    def last_words(self, uid: str, container: str, attempt: int) -> str:
+        return f"the end of {container}/{attempt}\n"
+
     def remove(self, uid: str) -> None:
         self.uids.discard(uid)
 

@@ -9,8 +9,10 @@ import pytest
 
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
 from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, ContainerState
+from nodrop.client.actions import Patch
 from nodrop.clock import SystemClock
-from nodrop.model.meta import Obj
+from nodrop.model.kinds import POD
+from nodrop.model.meta import Obj, ObjectKey
 from tests.unit.agent.fakes import FakeFolders, FakeProber, FakeRuntime
 from tests.unit.agent.rig import Rig, condition, container, container_status, is_ready, pod
 
@@ -255,10 +257,9 @@ async def test_what_is_not_there_yet_is_refused_in_words(rig: Rig) -> None:
         mount = [{"name": "data", "mountPath": "/data"}]
         volumes = [{"name": "data", "emptyDir": {}}]
         await rig.create(pod("a", container("serve", volumeMounts=mount), volumes=volumes))
-        await rig.create(pod("b", container("serve"), initContainers=[container("x", name="i")]))
-        await rig.until(lambda: len(rig.events("Unsupported")) == 2)
-        await rig.delete("b", grace_s=1)
-        await rig.until_gone("b")
+        await rig.until(lambda: len(rig.events("Unsupported")) == 1)
+        await rig.delete("a", grace_s=1)
+        await rig.until_gone("a")
 
 
 async def test_a_refused_start_is_told_and_tried_again(rig: Rig, runtime: FakeRuntime) -> None:
@@ -441,3 +442,96 @@ async def test_another_image_ends_a_back_off_and_is_noticed_by_a_new_agent(
         await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 3)
         await rig.until_ready("web")
         assert container_status(rig.pod("web"))["image"] == "app:v3"
+
+
+async def test_a_pod_is_ended_at_its_active_deadline(rig: Rig, runtime: FakeRuntime) -> None:
+    """The order is that of a deletion, so no request is lost; the object stays, Failed."""
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve"), activeDeadlineSeconds=2))
+        await rig.until_ready("web")
+        await rig.until(lambda: (rig.pod("web") or {})["status"]["phase"] == "Failed")
+        found = rig.pod("web")
+        assert found is not None
+        message = "Pod was active on the node longer than the specified deadline"
+        assert (found["status"]["reason"], found["status"]["message"]) == (
+            "DeadlineExceeded",
+            message,
+        )
+        assert rig.events("DeadlineExceeded") == [message]
+        assert [step[0] for step in rig.traffic.history] == ["withdraw", "withdrawn"]
+        assert runtime.containers[id_of(made)].signals == [Signals.SIGTERM]
+        await rig.delete("web")
+        await rig.until_gone("web")
+        await rig.until(lambda: rig.traffic.history[-1][0] == "forget")
+
+
+async def test_a_deadline_that_is_set_later_counts_from_the_start(rig: Rig) -> None:
+    async with rig.running():
+        await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        key = ObjectKey(POD, "default", "web")
+        await rig.client.apply(Patch(key, {"spec": {"activeDeadlineSeconds": 1}}))
+        await rig.until(lambda: (rig.pod("web") or {})["status"]["phase"] == "Failed")
+
+
+async def test_a_readiness_gate_is_followed_at_once(rig: Rig) -> None:
+    """Another controller's condition wakes the agent, and is never overwritten."""
+    gate = {"conditionType": "example.org/lb"}
+    async with rig.running():
+        await rig.create(pod("web", container("serve"), readinessGates=[gate]))
+        await rig.until(lambda: condition(rig.pod("web"), "ContainersReady") == "True")
+        held = rig.pod("web")
+        assert held is not None
+        assert not is_ready(held)
+        [ready] = [c for c in held["status"]["conditions"] if c["type"] == "Ready"]
+        assert ready["reason"] == "ReadinessGatesNotReady"
+        for status in ("True", "False"):
+            others = [c for c in held["status"]["conditions"] if c["type"] != "example.org/lb"]
+            mine = {"type": "example.org/lb", "status": status}
+            patch = {"status": {"conditions": [*others, mine]}}
+            key = ObjectKey(POD, "default", "web")
+            await rig.client.apply(Patch(key, patch, subresource="status"))
+            held = await rig.until_ready("web", ready=status == "True")
+            assert condition(held, "example.org/lb") == status
+
+
+async def test_the_log_becomes_the_termination_message(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        fields = {"terminationMessagePolicy": "FallbackToLogsOnError"}
+        made = await rig.create(pod("web", container("serve", **fields)))
+        await rig.until_ready("web")
+        runtime.end(id_of(made), 1)
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 1)
+        last = container_status(rig.pod("web"))["lastState"]["terminated"]
+        assert last["message"] == "the end of app/0\n"
+
+
+async def test_a_probe_may_have_a_grace_period_of_its_own(
+    rig: Rig, runtime: FakeRuntime, prober: FakeProber
+) -> None:
+    runtime.ignores_sigterm = True
+    prober.verdict = lambda target: ProbeResult("failure", "stuck")
+    live = {
+        "exec": {"command": ["live"]},
+        "failureThreshold": 1,
+        "terminationGracePeriodSeconds": 1,
+    }
+    async with rig.running():
+        made = await rig.create(
+            pod("web", container("serve", livenessProbe=live), terminationGracePeriodSeconds=600)
+        )
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 1)
+        signals = [Signals.SIGTERM, Signals.SIGKILL]
+        ended = container_status(rig.pod("web"))["lastState"]["terminated"]
+        assert ended["exitCode"] == 137
+        assert id_of(made) not in runtime.containers or (
+            runtime.containers[id_of(made)].signals == signals
+        )
+
+
+async def test_startup_success_asks_for_readiness_at_once(rig: Rig, prober: FakeProber) -> None:
+    slow = {"exec": {"command": ["check"]}, "periodSeconds": 600}
+    start = {"exec": {"command": ["start"]}, "periodSeconds": 1}
+    async with rig.running():
+        await rig.create(pod("web", container("serve", startupProbe=start, readinessProbe=slow)))
+        await rig.until_ready("web")

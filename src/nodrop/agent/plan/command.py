@@ -53,6 +53,6 @@ def container_argv(
 def missing_command(container: Container) -> str:
     """The sentence for a container that names no command."""
     return (
-        f"spec.containers[{container.index}].command: Required value: nodrop runs processes: "
+        f"{container.field}.command: Required value: nodrop runs processes: "
         "an image has no entrypoint here; give the command to run"
     )

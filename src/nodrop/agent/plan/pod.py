@@ -34,6 +34,7 @@ class Terminated:
     finished_at: datetime | None
     container_id: str = ""
     known: bool = True
+    message: str = ""
 
     @property
     def reason(self) -> str:
@@ -47,7 +48,10 @@ State: TypeAlias = Waiting | Running | Terminated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerView:
-    """One container as the agent knows it now. ``over``: ended, and never started again."""
+    """One container as the agent knows it now. ``over``: ended, and never started again.
+
+    ``step``: an init container that ends before the next starts; ``sidecar``: one that stays.
+    """
 
     name: str
     image: str
@@ -58,34 +62,70 @@ class ContainerView:
     started: bool = False
     ready: bool = False
     over: bool = False
+    step: bool = False
+    sidecar: bool = False
+    has_process: bool = False  # true also while postStart runs
+
+    @property
+    def alive(self) -> bool:
+        return self.has_process or isinstance(self.state, Running)
+
+    @property
+    def initialized(self) -> bool:
+        """Whether the next container may start: a step has succeeded, a sidecar has started."""
+        if self.step:
+            return isinstance(self.state, Terminated) and self.state.exit_code == 0
+        return self.started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """What status is made from, besides the stored pod itself."""
+    """What status is made from, besides the stored pod itself.
+
+    ``failure``: reason and message of a pod that was ended as a whole, as by its deadline.
+    """
 
     containers: tuple[ContainerView, ...]
+    init: tuple[ContainerView, ...] = ()
+    failure: tuple[str, str] | None = None
     pod_ip: str
     host_ip: str
     now: datetime
 
 
-def pod_phase(pod: Obj, containers: Sequence[ContainerView], policy: RestartPolicy) -> Phase:
+def pod_phase(
+    pod: Obj,
+    containers: Sequence[ContainerView],
+    policy: RestartPolicy,
+    *,
+    init: Sequence[ContainerView] = (),
+    failed: bool = False,
+) -> Phase:
     """The phase; a terminal one never changes.
 
     With restartPolicy Always too a deleted pod ends as Succeeded or Failed once its containers
-    have ended; a crash-looping one stays Running.
+    have ended; a crash-looping one stays Running. A terminal phase waits for the sidecars.
     """
     before: Phase = (pod.get("status") or {}).get("phase") or "Pending"
     if before in TERMINAL:
         return before
+    alive = any(view.alive for view in (*init, *containers))
+    if (failed or any(_failed_step(view) for view in init)) and not alive:
+        return "Failed"
     ends = [view.state for view in containers if isinstance(view.state, Terminated)]
     if len(ends) == len(containers) and _nothing_restarts(pod, containers, policy):
+        if alive:
+            return "Running"
         return "Succeeded" if all(end.exit_code == 0 for end in ends) else "Failed"
     if all(_has_started(view) for view in containers):
         return "Running"
     # A container that waits again after it ran keeps the pod Running; others stay as they were.
     return before
+
+
+def _failed_step(view: ContainerView) -> bool:
+    ended = isinstance(view.state, Terminated) and view.state.exit_code != 0
+    return view.step and view.over and ended
 
 
 def _has_started(view: ContainerView) -> bool:
@@ -105,7 +145,13 @@ def _nothing_restarts(pod: Obj, containers: Sequence[ContainerView], policy: Res
 def pod_status(pod: Obj, spec: PodSpec, observed: Observed) -> Obj:
     """The whole status that the agent wants stored; foreign conditions and fields are kept."""
     before: Obj = pod.get("status") or {}
-    phase = pod_phase(pod, observed.containers, spec.restart_policy)
+    phase = pod_phase(
+        pod,
+        observed.containers,
+        spec.restart_policy,
+        init=observed.init,
+        failed=observed.failure is not None,
+    )
     status: Obj = {
         **before,
         "phase": phase,
@@ -114,6 +160,10 @@ def pod_status(pod: Obj, spec: PodSpec, observed: Observed) -> Obj:
         "hostIPs": [{"ip": observed.host_ip}],
         "containerStatuses": [_container_status(view, phase) for view in observed.containers],
     }
+    if observed.init:
+        status["initContainerStatuses"] = [_container_status(v, phase) for v in observed.init]
+    if observed.failure is not None and phase == "Failed":
+        status["reason"], status["message"] = observed.failure
     if observed.pod_ip:
         status |= {"podIP": observed.pod_ip, "podIPs": [{"ip": observed.pod_ip}]}
     status["conditions"] = _conditions(before, spec, observed=observed, phase=phase)
@@ -154,24 +204,28 @@ def _merged(stored: Obj | None, wanted: Obj, now: datetime) -> Obj:
 def _wanted_conditions(
     stored: Sequence[Obj], spec: PodSpec, *, observed: Observed, phase: Phase
 ) -> Mapping[str, Obj]:
-    ready_containers = _containers_ready(observed.containers, phase)
+    sidecars = [view for view in observed.init if view.sidecar]
+    ready_containers = _containers_ready((*sidecars, *observed.containers), phase)
     return {
         "PodReadyToStartContainers": {"status": "True" if observed.pod_ip else "False"},
-        "Initialized": _initialized(spec),
+        "Initialized": _initialized(observed, phase),
         "Ready": _ready(ready_containers, spec, stored),
         "ContainersReady": ready_containers,
         "PodScheduled": {"status": "True"},
     }
 
 
-def _initialized(spec: PodSpec) -> Obj:
-    if not spec.init_containers:
+def _initialized(observed: Observed, phase: Phase) -> Obj:
+    """True once all init containers are done, and for good once a regular one has started."""
+    if phase == "Succeeded":
+        return {"status": "True", "reason": "PodCompleted"} if observed.init else {"status": "True"}
+    left = [view.name for view in observed.init if not view.initialized]
+    if not left or any(_has_started(view) for view in observed.containers):
         return {"status": "True"}
-    names = " ".join(spec.init_containers)
     return {
         "status": "False",
         "reason": "ContainersNotInitialized",
-        "message": f"containers with incomplete status: [{names}]",
+        "message": f"containers with incomplete status: [{' '.join(left)}]",
     }
 
 
@@ -210,7 +264,7 @@ def _container_status(view: ContainerView, phase: Phase) -> Obj:
         "name": view.name,
         "image": view.image,
         "imageID": view.image,
-        "ready": view.ready and phase not in TERMINAL,
+        "ready": view.initialized if view.step else view.ready and phase not in TERMINAL,
         "started": view.started,
         "restartCount": view.restart_count,
         "state": state_object(view.state),
@@ -235,6 +289,8 @@ def state_object(state: State) -> Obj:
                 terminated["startedAt"] = format_time(state.started_at)
             if state.finished_at is not None:
                 terminated["finishedAt"] = format_time(state.finished_at)
+            if state.message:
+                terminated["message"] = state.message
             if state.container_id:
                 terminated["containerID"] = f"nodrop://{state.container_id}"
             return {"terminated": terminated}
@@ -252,15 +308,18 @@ def recorded_end(status: Obj, field: Literal["state", "lastState"]) -> Terminate
         finished_at=_time(ended.get("finishedAt")),
         container_id=(ended.get("containerID") or "").removeprefix("nodrop://"),
         known=ended.get("reason") != UNKNOWN_EXIT,
+        message=ended.get("message") or "",
     )
 
 
 def recorded_container(pod: Obj, name: str) -> Obj:
     """The stored status of one container; empty when there is none."""
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        if status["name"] == name:
-            found: Obj = status
-            return found
+    status: Obj = pod.get("status") or {}
+    for field in ("containerStatuses", "initContainerStatuses"):
+        for held in status.get(field) or ():
+            if held["name"] == name:
+                found: Obj = held
+                return found
     return {}
 
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from nodrop.agent.plan.spec import RestartPolicy
+from nodrop.agent.plan.spec import Container, RestartPolicy
 
 FIRST_DELAY_S = 10.0
 LONGEST_DELAY_S = 300.0
 #: A run this long makes the next failure count as the first again.
 FORGOTTEN_AFTER_S = 600.0
+
+
+def policy_of(container: Container, pod: RestartPolicy) -> RestartPolicy:
+    """The restart policy of one container in a pod with policy ``pod``.
+
+    A sidecar always runs again; an init container until it has succeeded, unless Never.
+    """
+    if container.sidecar:
+        return "Always"
+    if container.step:
+        return "Never" if pod == "Never" else "OnFailure"
+    return pod
 
 
 def restarts(policy: RestartPolicy, exit_code: int) -> bool:
@@ -33,3 +45,14 @@ def next_delay_s(previous_s: float | None, *, ran_s: float) -> float:
     if previous_s is None or ran_s >= FORGOTTEN_AFTER_S:
         return 0.0
     return FIRST_DELAY_S if previous_s == 0 else min(previous_s * 2, LONGEST_DELAY_S)
+
+
+def delay_before_s(restart_count: int) -> float | None:
+    """The delay that came before the run with this number, where nothing else is known.
+
+    So a back-off goes on over a restart of ours: 0 → None, 1 → 0, 2 → 10, 3 → 20 …
+    """
+    delay_s: float | None = None
+    for _ in range(min(restart_count, 8)):
+        delay_s = next_delay_s(delay_s, ran_s=0)
+    return delay_s

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 from nodrop.model.meta import Obj
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
+Section = Literal["containers", "initContainers"]
+DEFAULT_TERMINATION_PATH = "/dev/termination-log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Grpc:
-    """Read so that it can be refused in words: gRPC probes come later."""
+    """``service`` is what the health check asks for; empty = the server as a whole."""
 
     port: int
+    service: str = ""
 
 
 Handler: TypeAlias = HttpGet | TcpSocket | Exec | Sleep | Grpc
@@ -62,12 +65,27 @@ class Probe:
     grace_s: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One entry of volumeMounts; ``sub_path`` is inside the volume."""
+
+    volume: str
+    path: str
+    sub_path: str = ""
+    read_only: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container of ``spec.containers``; ``index`` is its place there, for field paths."""
+    """One container of the pod; ``section`` and ``index`` are its place, for field paths.
+
+    ``sidecar``: an init container with restartPolicy Always, which runs beside the others.
+    """
 
     name: str
+    section: Section = "containers"
     index: int = 0
+    sidecar: bool = False
     image: str = ""
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
@@ -81,7 +99,18 @@ class Container:
     post_start: Handler | None = None
     pre_stop: Handler | None = None
     stop_signal: Signals = Signals.SIGTERM
-    mounts: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    termination_path: str = DEFAULT_TERMINATION_PATH
+    logs_as_message: bool = False  # terminationMessagePolicy FallbackToLogsOnError
+
+    @property
+    def field(self) -> str:
+        return f"spec.{self.section}[{self.index}]"
+
+    @property
+    def step(self) -> bool:
+        """An init container that must end before the next one starts."""
+        return self.section == "initContainers" and not self.sidecar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +118,17 @@ class PodSpec:
     containers: tuple[Container, ...]
     restart_policy: RestartPolicy = "Always"
     grace_s: int = 30
-    init_containers: tuple[str, ...] = ()
+    init_containers: tuple[Container, ...] = ()
     readiness_gates: tuple[str, ...] = ()
     service_links: bool = True
     service_account: str = "default"
+    deadline_s: int | None = None  # activeDeadlineSeconds
+    volumes: tuple[Obj, ...] = ()
+
+    @property
+    def everyone(self) -> tuple[Container, ...]:
+        """All containers in the order they start."""
+        return self.init_containers + self.containers
 
 
 def read_pod(pod: Obj) -> PodSpec:
@@ -100,24 +136,31 @@ def read_pod(pod: Obj) -> PodSpec:
     spec: Obj = pod["spec"]
     grace = spec.get("terminationGracePeriodSeconds")
     return PodSpec(
-        containers=tuple(
-            _container(container, index) for index, container in enumerate(spec["containers"])
-        ),
+        containers=_containers(spec, "containers"),
         restart_policy=spec.get("restartPolicy") or "Always",
         grace_s=30 if grace is None else max(int(grace), 0),
-        init_containers=tuple(c["name"] for c in spec.get("initContainers") or ()),
+        init_containers=_containers(spec, "initContainers"),
         readiness_gates=tuple(g["conditionType"] for g in spec.get("readinessGates") or ()),
         service_links=spec.get("enableServiceLinks") is not False,
         service_account=spec.get("serviceAccountName") or "default",
+        deadline_s=spec.get("activeDeadlineSeconds"),
+        volumes=tuple(spec.get("volumes") or ()),
     )
 
 
-def _container(spec: Obj, index: int) -> Container:
+def _containers(spec: Obj, section: Section) -> tuple[Container, ...]:
+    found = enumerate(spec.get(section) or ())
+    return tuple(_container(container, section, index) for index, container in found)
+
+
+def _container(spec: Obj, section: Section, index: int) -> Container:
     lifecycle: Obj = spec.get("lifecycle") or {}
     stop_signal = lifecycle.get("stopSignal")
     return Container(
         name=spec["name"],
+        section=section,
         index=index,
+        sidecar=section == "initContainers" and spec.get("restartPolicy") == "Always",
         image=spec.get("image") or "",
         command=tuple(spec.get("command") or ()),
         args=tuple(spec.get("args") or ()),
@@ -135,7 +178,18 @@ def _container(spec: Obj, index: int) -> Container:
         post_start=_handler(lifecycle.get("postStart")),
         pre_stop=_handler(lifecycle.get("preStop")),
         stop_signal=Signals[stop_signal] if stop_signal else Signals.SIGTERM,
-        mounts=tuple(mount["name"] for mount in spec.get("volumeMounts") or ()),
+        mounts=tuple(_mount(mount) for mount in spec.get("volumeMounts") or ()),
+        termination_path=spec.get("terminationMessagePath") or DEFAULT_TERMINATION_PATH,
+        logs_as_message=spec.get("terminationMessagePolicy") == "FallbackToLogsOnError",
+    )
+
+
+def _mount(spec: Obj) -> Mount:
+    return Mount(
+        volume=spec["name"],
+        path=spec["mountPath"],
+        sub_path=spec.get("subPath") or "",
+        read_only=bool(spec.get("readOnly")),
     )
 
 
@@ -172,7 +226,7 @@ def _handler(spec: Obj | None) -> Handler | None:
     if (sleep := spec.get("sleep")) is not None:
         return Sleep(float(sleep.get("seconds") or 0))
     if (grpc := spec.get("grpc")) is not None:
-        return Grpc(int(grpc["port"]))
+        return Grpc(int(grpc["port"]), grpc.get("service") or "")
     return None
 
 

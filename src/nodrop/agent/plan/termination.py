@@ -64,7 +64,7 @@ def sleep_of(hook: Handler | None) -> float:
 
 def longest_sleep_s(spec: PodSpec) -> float:
     """Hooks of several containers run side by side, so the longest counts."""
-    return max((sleep_of(container.pre_stop) for container in spec.containers), default=0.0)
+    return max((sleep_of(container.pre_stop) for container in spec.everyone), default=0.0)
 
 
 def drain_share_s(grace_s: float, sleep_hook_s: float = 0.0) -> float:

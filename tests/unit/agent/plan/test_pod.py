@@ -60,6 +60,72 @@ def test_phase(policy: RestartPolicy, states: list[State], phase: str) -> None:
     assert pod_phase(stored(), [view(state) for state in states], policy) == phase
 
 
+def step(state: State, *, over: bool = False) -> ContainerView:
+    return ContainerView(name="i", image="i", state=state, step=True, over=over)
+
+
+def sidecar(state: State, *, started: bool = False) -> ContainerView:
+    return ContainerView(name="s", image="s", state=state, sidecar=True, started=started)
+
+
+@pytest.mark.parametrize(
+    ("init", "states", "phase"),
+    [
+        ([step(RUN)], [WAIT], "Pending"),
+        ([step(end(1))], [WAIT], "Pending"),
+        ([step(end(1), over=True)], [WAIT], "Failed"),
+        ([step(end(1), over=True), sidecar(RUN)], [WAIT], "Pending"),
+        ([step(end(0), over=True)], [RUN], "Running"),
+        ([sidecar(RUN)], [WAIT], "Pending"),
+        ([sidecar(RUN)], [end(0)], "Running"),
+        ([sidecar(end(143))], [end(0)], "Succeeded"),
+        ([sidecar(end(0))], [end(1)], "Failed"),
+    ],
+)
+def test_phase_with_init_containers(
+    init: list[ContainerView], states: list[State], phase: str
+) -> None:
+    views = [view(state) for state in states]
+    assert pod_phase(stored(), views, "Never", init=init) == phase
+
+
+@pytest.mark.parametrize(
+    ("init", "regular", "status_", "message"),
+    [
+        ([step(RUN), sidecar(WAIT)], WAIT, "False", "[i s]"),
+        ([step(end(0), over=True), sidecar(RUN)], WAIT, "False", "[s]"),
+        ([step(end(0), over=True), sidecar(RUN, started=True)], WAIT, "True", ""),
+        ([step(end(0), over=True), sidecar(WAIT)], RUN, "True", ""),
+    ],
+)
+def test_initialized(init: list[ContainerView], regular: State, status_: str, message: str) -> None:
+    observed = Observed(
+        containers=(view(regular),), init=tuple(init), pod_ip="", host_ip="127.0.0.1", now=NOON
+    )
+    made = pod_status(stored(), read_pod(stored()), observed)
+    [found] = [c for c in made["conditions"] if c["type"] == "Initialized"]
+    assert found["status"] == status_
+    if message:
+        assert found["message"] == f"containers with incomplete status: {message}"
+        assert found["reason"] == "ContainersNotInitialized"
+
+
+def test_a_pod_past_its_deadline() -> None:
+    observed = Observed(
+        containers=(view(end(143)),),
+        pod_ip="127.9.0.2",
+        host_ip="127.0.0.1",
+        now=NOON,
+        failure=("DeadlineExceeded", "too long"),
+    )
+    made = pod_status(stored("Running"), read_pod(stored()), observed)
+    assert (made["phase"], made["reason"], made["message"]) == (
+        "Failed",
+        "DeadlineExceeded",
+        "too long",
+    )
+
+
 @pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (143, "Failed")])
 def test_a_deleted_pod_ends_even_with_restart_policy_always(code: int, phase: str) -> None:
     assert pod_phase(stored("Running", deleting=True), [view(end(code))], "Always") == phase
@@ -151,7 +217,7 @@ def test_only_what_differs_is_patched() -> None:
 
 
 def test_an_end_is_read_back_as_it_was_written() -> None:
-    ended = Terminated(137, NOON, NOON, "u_app_0", known=False)
+    ended = Terminated(137, NOON, NOON, "u_app_0", known=False, message="oh no")
     made = status(stored(), view(ended))
     assert made["containerStatuses"][0]["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
     assert recorded_end(made["containerStatuses"][0], "state") == ended

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nodrop.agent.plan.restart import next_delay_s, restarts
-from nodrop.agent.plan.spec import RestartPolicy
+from nodrop.agent.plan.restart import delay_before_s, next_delay_s, policy_of, restarts
+from nodrop.agent.plan.spec import Container, RestartPolicy
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,30 @@ def test_delays_double_to_five_minutes() -> None:
 def test_a_long_run_forgets_them() -> None:
     assert next_delay_s(300, ran_s=600) == 0
     assert next_delay_s(20, ran_s=599) == 40
+
+
+@pytest.mark.parametrize(
+    ("pod", "step", "sidecar"),
+    [
+        ("Always", "OnFailure", "Always"),
+        ("OnFailure", "OnFailure", "Always"),
+        ("Never", "Never", "Always"),
+    ],
+)
+def test_init_containers_have_a_policy_of_their_own(
+    pod: RestartPolicy, step: RestartPolicy, sidecar: RestartPolicy
+) -> None:
+    assert policy_of(Container(name="a", section="initContainers"), pod) == step
+    assert policy_of(Container(name="a", section="initContainers", sidecar=True), pod) == sidecar
+    assert policy_of(Container(name="a"), pod) == pod
+
+
+@pytest.mark.parametrize(
+    ("restarts", "before_s", "next_s"),
+    [(0, None, 0), (1, 0, 10), (2, 10, 20), (5, 80, 160), (7, 300, 300), (1000, 300, 300)],
+)
+def test_a_back_off_goes_on_after_a_restart_of_the_engine(
+    restarts: int, before_s: float | None, next_s: float
+) -> None:
+    assert delay_before_s(restarts) == before_s
+    assert next_delay_s(delay_before_s(restarts), ran_s=1) == next_s

@@ -1,0 +1,97 @@
+"""All containers of one pod: the order of their start and of their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from nodrop.agent.container import PodContainer
+from nodrop.agent.plan.pod import ContainerView
+from nodrop.agent.pod_context import PodContext
+from nodrop.agent.runtime.protocol import ContainerState
+
+
+class PodContainers:
+    """Init containers one after another, then the regular ones; sidecars beside them to the end."""
+
+    def __init__(self, pod: PodContext, found: Sequence[ContainerState]) -> None:
+        self._pod = pod
+        self._init = tuple(PodContainer(pod, c, found) for c in pod.spec.init_containers)
+        self._regular = tuple(PodContainer(pod, c, found) for c in pod.spec.containers)
+        self.everyone = self._init + self._regular
+
+    def init_views(self) -> tuple[ContainerView, ...]:
+        return tuple(container.view() for container in self._init)
+
+    def views(self) -> tuple[ContainerView, ...]:
+        return tuple(container.view() for container in self._regular)
+
+    def wake(self) -> None:
+        for container in self.everyone:
+            container.wake()
+
+    def redefine(self) -> None:
+        """The spec has changed: of containers only images may."""
+        named = {container.name: container for container in self._pod.spec.everyone}
+        for container in self.everyone:
+            container.redefine(named[container.container.name])
+
+    async def run(self) -> None:
+        """Start in order, keep running, until all have ended for good."""
+        async with asyncio.TaskGroup() as group:
+            if any(container.has_run for container in self._regular):
+                self._go_on(group)
+            elif await self._initialize(group):
+                await self._start_regular(group)
+            for container in self._regular:
+                await container.gone.wait()
+            self._end_sidecars()
+
+    def _go_on(self, group: asyncio.TaskGroup) -> None:
+        """After a restart of ours: whatever ran goes on at once, init containers are not redone."""
+        for container in self.everyone:
+            if container.container.step:
+                container.skip()
+            else:
+                group.create_task(container.run())
+
+    async def _initialize(self, group: asyncio.TaskGroup) -> bool:
+        """Whether the regular containers shall start; if not, they are over."""
+        for number, container in enumerate(self._init):
+            group.create_task(container.run())
+            if container.container.sidecar:
+                await container.up.wait()
+            else:
+                await container.gone.wait()
+            failed = container.container.step and not container.succeeded
+            if failed or self._pod.terminating.is_set():
+                for never in (*self._init[number + 1 :], *self._regular):
+                    never.skip()
+                return False
+        return True
+
+    async def _start_regular(self, group: asyncio.TaskGroup) -> None:
+        """The next one begins when the one before it has been tried, its postStart included."""
+        for container in self._regular:
+            group.create_task(container.run())
+            await container.tried.wait()
+
+    def _end_sidecars(self) -> None:
+        """All others are over: sidecars don't keep a pod from completing."""
+        if not self._pod.terminating.is_set():
+            self._stop_sidecars(self._pod.spec.grace_s, hooks=True)
+
+    def ask_stop(self, left_s: float, *, hooks: bool) -> None:
+        """End all within ``left_s`` seconds; hooks begin together, signals keep the order."""
+        for container in self.everyone:
+            if not container.container.sidecar:
+                container.ask_stop(left_s, hooks=hooks)
+        self._stop_sidecars(left_s, hooks=hooks)
+
+    def _stop_sidecars(self, left_s: float, *, hooks: bool) -> None:
+        """The last one first, and none before the regular containers are gone."""
+        later = [container.gone for container in self._regular]
+        for container in reversed(self._init):
+            if container.container.sidecar:
+                container.ask_stop(left_s, hooks=hooks, after=tuple(later))
+                later.append(container.gone)
