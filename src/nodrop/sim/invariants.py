@@ -1,0 +1,163 @@
+"""What must hold at every instant, as functions of facts; each returns what is wrong, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from signal import Signals
+
+from nodrop.client.actions import Plan, Update
+from nodrop.model.kinds import REPLICASET
+from nodrop.model.meta import Obj, object_kind, uid_of
+from nodrop.proxy.protocol import RoutingTable
+from nodrop.sim.facts import Facts, PodFact, SetFact
+
+#: Two things in one virtual instant, and the rounding of binary fractions.
+TOLERANCE_S = 0.02
+#: How late the last look may be: calls to the runtime take a little, and so do retries.
+LATE_S = 1.5
+_DRAIN_SHARE = 2 / 3
+_AFTER_SIGTERM_S = 2.0
+
+
+# Capacity: S3, S4, S5.
+
+
+def floor_broken(facts: Facts, pod: PodFact, now_s: float, now: datetime) -> str | None:
+    """S4, S5: an available pod was told to go by the control plane, and too few are left.
+
+    Excused where a pod was harmed since its ReplicaSet was shrunk (or in the same instant): the
+    decision was right when it was made.
+    """
+    owner = facts.sets.get(pod.owner)
+    if pod.by_user or owner is None or pod.ready_at is None or not facts.bounds:
+        return None
+    if (now - pod.ready_at).total_seconds() < facts.min_ready_s:
+        return None
+    since_s = owner.resized_s
+    if facts.harmed_s >= since_s - TOLERANCE_S:
+        return None
+    floor = min(bounds.floor for bounds in facts.bounds_since(since_s))
+    left = facts.available(now)
+    if left >= floor:
+        return None
+    return f"{pod.name} is deleted: {left} available pods are left, {floor} are promised"
+
+
+def ceiling_broken(facts: Facts, pod: PodFact, now_s: float) -> str | None:
+    """S3: a pod was created, and there are more than desired plus surge."""
+    owner = facts.sets.get(pod.owner)
+    if owner is None or not facts.bounds:
+        return None
+    ceiling = max(bounds.ceiling for bounds in facts.bounds_since(owner.resized_s))
+    count = sum(1 for _ in facts.active())
+    if count <= ceiling:
+        return None
+    return f"{pod.name} is created: {count} pods, at most {ceiling} are promised"
+
+
+def both_ways(facts: Facts, plan: Plan) -> str | None:
+    """One sync of a Deployment grows or shrinks sets, never both."""
+    grown: list[str] = []
+    shrunk: list[str] = []
+    for replicaset in _resized(plan):
+        known = facts.sets.get(uid_of(replicaset))
+        size = replicaset["spec"].get("replicas", 1)
+        if known is not None and size != known.size:
+            (grown if size > known.size else shrunk).append(known.name)
+    if grown and shrunk:
+        return f"one sync grows {', '.join(grown)} and shrinks {', '.join(shrunk)}"
+    return None
+
+
+def _resized(plan: Plan) -> Iterable[Obj]:
+    for action in plan.actions:
+        if not isinstance(action, Update) or action.subresource:
+            continue
+        if object_kind(action.obj) == REPLICASET:
+            yield action.obj
+
+
+def not_replaced(facts: Facts, one: SetFact, calm_s: float, now_s: float) -> str | None:
+    """A terminating pod counts nowhere: a set has its size within a moment, whatever it ends."""
+    active = sum(1 for pod in facts.active() if pod.owner == one.uid)
+    if active == one.size or calm_s < LATE_S or now_s - one.resized_s < LATE_S:
+        return None
+    return f"{one.name} has {active} active pods for {one.size} replicas"
+
+
+# Traffic: S8, S9, S14.
+
+
+def wrong_backend(
+    facts: Facts, table: RoutingTable, pod: PodFact | None, *, now_s: float, now: datetime
+) -> str | None:
+    """S8, S9: why ``pod`` may not be in ``table``, which is asked for now."""
+    if pod is None:
+        return "a pod that doesn't exist"
+    if not pod.was_ready:
+        return f"{pod.name}, which was never ready"
+    if pod.ready_s is None and now_s - pod.unready_s > LATE_S:
+        return f"{pod.name}, not ready since {pod.unready_s:.3f}"
+    if not pod.probed and pod.ready_at is not None and pod.deleted_s is None:
+        hold_s = facts.sets[pod.owner].min_ready_s if pod.owner in facts.sets else 0
+        if (now - pod.ready_at).total_seconds() < hold_s - TOLERANCE_S:
+            return f"{pod.name}, without a probe and not running for {hold_s} s yet"
+    if pod.deleted_s is not None and now_s - pod.deleted_s > LATE_S:
+        others = [uid for uid in table.pods() if uid != pod.uid]
+        if any((o := facts.pods.get(uid)) and o.active and o.ready_s is not None for uid in others):
+            return f"{pod.name}, which is being ended while others are ready"
+    return None
+
+
+# Endings: S12 to S20.
+
+
+def early_signal(
+    pod: PodFact | None,
+    signal: Signals,
+    *,
+    routed: bool,
+    in_flight: int,
+    used_s: float,
+) -> str | None:
+    """S12, S13: a first signal before the pod is out of traffic and drained."""
+    if pod is None:
+        return None
+    if pod.deleted_s is None:
+        if pod.ready_s is not None:
+            return f"{pod.name} gets {signal.name} while it is stored as ready"
+        return None
+    if routed and used_s < pod.grace_s - TOLERANCE_S:
+        return f"{pod.name} gets {signal.name} while it is in the table that serves"
+    if in_flight and used_s < pod.grace_s * _DRAIN_SHARE - TOLERANCE_S - _sleep_s(pod):
+        return f"{pod.name} gets {signal.name} with {in_flight} requests in flight"
+    return None
+
+
+def signal_in_hook(pod: PodFact | None, used_s: float) -> str | None:
+    """S18, S19: SIGTERM while the preStop hook still runs, before the grace period is over."""
+    if pod is None or pod.deleted_s is None or used_s >= pod.grace_s - TOLERANCE_S:
+        return None
+    return f"{pod.name} gets SIGTERM {used_s:.3f} s after its deletion, in its preStop hook"
+
+
+def early_kill(pod: PodFact | None, *, used_s: float, after_sigterm_s: float | None) -> str | None:
+    """S15: SIGKILL before the grace period is over, or less than 2 s after SIGTERM."""
+    if after_sigterm_s is not None and after_sigterm_s < _AFTER_SIGTERM_S - TOLERANCE_S:
+        name = pod.name if pod else "a pod that is gone"
+        return f"{name} gets SIGKILL {after_sigterm_s:.3f} s after SIGTERM"
+    if pod is not None and pod.deleted_s is not None and used_s < pod.grace_s - TOLERANCE_S:
+        return f"{pod.name} gets SIGKILL {used_s:.3f} s into a grace period of {pod.grace_s:g} s"
+    return None
+
+
+def overdue(pod: PodFact, used_s: float) -> str | None:
+    """S15, S20: it still runs although grace period and the 2 s after SIGTERM are over."""
+    if used_s <= pod.grace_s + _AFTER_SIGTERM_S + LATE_S:
+        return None
+    return f"{pod.name} runs {used_s:.3f} s after its deletion; its grace is {pod.grace_s:g} s"
+
+
+def _sleep_s(pod: PodFact) -> float:
+    return 2 / 3 * pod.sleep_hook_s

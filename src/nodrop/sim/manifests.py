@@ -1,0 +1,111 @@
+"""The objects of a scenario as a user would write them; pure."""
+
+from __future__ import annotations
+
+from nodrop.model.kinds import DEPLOYMENT
+from nodrop.model.meta import Obj, ObjectKey
+from nodrop.sim.prober import ALIVE, HOOK, READY
+from nodrop.sim.scenario import Scenario, Strategy, Version
+
+NAMESPACE, NAME = "default", "web"
+KEY = ObjectKey(DEPLOYMENT, NAMESPACE, NAME)
+_LABELS = {"app": NAME}
+PORT = 8080
+
+
+def deployment(scenario: Scenario) -> Obj:
+    """The Deployment as it is created."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {
+            "replicas": scenario.replicas,
+            "selector": {"matchLabels": _LABELS},
+            "template": template(scenario, 0),
+            **strategy_fields(scenario.strategies[0]),
+        },
+    }
+
+
+def strategy_fields(strategy: Strategy) -> Obj:
+    """The fields of a Deployment's spec that say how it rolls."""
+    rolling = {"maxSurge": strategy.surge, "maxUnavailable": strategy.unavailable}
+    return {
+        "minReadySeconds": strategy.min_ready_s,
+        "progressDeadlineSeconds": strategy.deadline_s,
+        "strategy": {"type": "Recreate"}
+        if strategy.recreate
+        else {"type": "RollingUpdate", "rollingUpdate": rolling},
+    }
+
+
+def template(scenario: Scenario, number: int) -> Obj:
+    """The pod template of a version; its number is the app's first argument."""
+    version = scenario.versions[number]
+    container: Obj = {
+        "name": "app",
+        "image": f"app:v{number}",
+        "command": ["/app", str(number)],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        **_probes(version),
+    }
+    if hooks := _hooks(version):
+        container["lifecycle"] = hooks
+    return {
+        "metadata": {"labels": _LABELS},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": version.grace_s},
+    }
+
+
+def service() -> Obj:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"selector": _LABELS, "ports": [{"port": 80, "targetPort": "http"}]},
+    }
+
+
+def ingress() -> Obj:
+    backend = {"service": {"name": NAME, "port": {"number": 80}}}
+    path = {"path": "/", "pathType": "Prefix", "backend": backend}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"rules": [{"http": {"paths": [path]}}]},
+    }
+
+
+# Private
+
+
+def _probes(version: Version) -> Obj:
+    wanted = {
+        "readinessProbe": (READY, version.readiness_period_s, 2),
+        "livenessProbe": (ALIVE, version.liveness_period_s, 3),
+        "startupProbe": (READY, version.startup_period_s, 30),
+    }
+    return {
+        name: {
+            "httpGet": {"path": path, "port": "http"},
+            "periodSeconds": period_s,
+            "failureThreshold": failures,
+        }
+        for name, (path, period_s, failures) in wanted.items()
+        if period_s
+    }
+
+
+def _hooks(version: Version) -> Obj:
+    hooks: Obj = {}
+    if version.pre_stop == "sleep":
+        hooks["preStop"] = {"sleep": {"seconds": version.pre_stop_s}}
+    elif version.pre_stop == "exec":
+        hooks["preStop"] = {"exec": {"command": ["pre-stop"]}}
+    elif version.pre_stop == "http":
+        hooks["preStop"] = {"httpGet": {"path": HOOK, "port": "http"}}
+    if version.post_start:
+        hooks["postStart"] = {"exec": {"command": ["post-start"]}}
+    return hooks
