@@ -40,9 +40,12 @@ class WorkQueue:
     Keys carry no payload, so adding one that waits already changes nothing, and adding one that
     is being worked on makes it wait again afterwards. Each key has at most one timer: a new
     delay replaces the old one, because every look decides anew when to look again.
+    With ``patience_s`` a key is handed out so much later: changes that come together are looked
+    at once, and whoever has no patience goes first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience_s: float = 0.0) -> None:
+        self._patience_s = patience_s
         self._ready: asyncio.Queue[ObjectKey] = asyncio.Queue()
         self._waiting: set[ObjectKey] = set()
         self._working: set[ObjectKey] = set()
@@ -86,6 +89,8 @@ class WorkQueue:
 
     async def get(self) -> ObjectKey:
         key = await self._ready.get()
+        if self._patience_s:
+            await asyncio.sleep(self._patience_s)  # it waits meanwhile: adding it changes nothing
         self._waiting.discard(key)
         self._working.add(key)
         return key
@@ -303,13 +308,16 @@ async def run_controller(
     trace: Trace = no_trace,
     workers: int = WORKERS,
     resync_s: float = RESYNC_S,
+    patience_s: float = 0.0,
 ) -> None:
     """Run one controller until cancelled: at most ``workers`` keys at a time.
+
+    ``patience_s`` is how long a key waits for more changes before it is looked at.
 
     Nothing is decided before the cache has listed every kind once: half a picture looks like
     missing owners and missing pods.
     """
-    runner = _Runner(controller, cache, client, clock, trace, WorkQueue())
+    runner = _Runner(controller, cache, client, clock, trace, WorkQueue(patience_s=patience_s))
     await cache.synced()
     cache.subscribe(runner.on_event)
     runner.look_at_everything()
