@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run the engine in the foreground."),
     "demo": ("demo", "Roll four versions under load and count what is lost."),
 }
+#: For those who work on nodrop itself: not listed, but there.
+HIDDEN: dict[str, str] = {"sim": "sim"}
 
 
 class _Lazy(click.Group):
@@ -28,10 +30,11 @@ class _Lazy(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        name = HIDDEN.get(cmd_name) or COMMANDS.get(cmd_name, ("", ""))[0]
+        if not name:
             return None
-        module = importlib.import_module(f"nodrop.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, COMMANDS[cmd_name][0])
+        module = importlib.import_module(f"nodrop.cli.{name}")
+        command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
