@@ -109,6 +109,40 @@ async def test_a_cut_drain_tells_what_is_left(world: World) -> None:
     assert done.took_s >= 0.1
 
 
+async def test_pause_waits_for_the_slice_and_what_is_in_flight_and_bars_nobody(
+    world: World,
+) -> None:
+    """A container restarted in place: out of the table first, back as soon as it is ready."""
+    world.feed.put(endpoint_slice(endpoint("a"), endpoint("b")))
+    await world.settle()
+    backend = next(b for b in world.proxy.table.pools[WEB] if b.name == "a")
+    world.proxy.begin(WEB, backend)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(world.sync.pause(Uid("uid-a"), "", budget_s=20))
+        await world.settle()
+        assert not task.done()
+        world.feed.put(endpoint_slice(endpoint("a", ready=False), endpoint("b")))
+        await world.settle()
+        await world.settle()
+        assert world.pods() == {"b"}
+        assert not task.done()
+        await world.proxy.end(backend)
+        assert (await task).in_flight == 0
+    world.feed.put(endpoint_slice(endpoint("a"), endpoint("b")))
+    await world.settle()
+    assert world.pods() == {"a", "b"}
+
+
+async def test_pause_is_bounded_and_quick_where_nothing_is_routed(world: World) -> None:
+    world.feed.put(endpoint_slice(endpoint("a"), endpoint("b", ready=False)))
+    await world.settle()
+    stuck = await world.sync.pause(Uid("uid-a"), "", budget_s=0.1)
+    assert stuck.in_flight == 1
+    assert stuck.took_s >= 0.1
+    assert (await world.sync.pause(Uid("uid-b"), "", budget_s=60)).in_flight == 0
+    assert world.pods() == {"a"}
+
+
 async def test_a_lone_pod_serves_until_its_replacement_is_ready(world: World) -> None:
     """S5: with surge 0 the old pod serves as long as its grace period allows."""
     world.feed.put(endpoint_slice(endpoint("old")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,18 +21,23 @@ from nodrop.agent.plan.probes import (
     target_of,
 )
 from nodrop.agent.plan.spec import Container, Handler, Probe
-from nodrop.agent.plan.termination import LEAST_AFTER_SIGNAL_S
+from nodrop.agent.plan.termination import LEAST_AFTER_SIGNAL_S, drain_share_s
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.probers.protocol import ProbeResult
 from nodrop.agent.runtime.protocol import ContainerState, Exit
 from nodrop.events import Reason
 from nodrop.model.meta import Obj
 
+log = logging.getLogger(__name__)
+
 #: A prober that fails itself is asked this often before its result is thrown away.
 _TRIES = 3
 # Keys of the notes kept beside the container, so that a restarted engine goes on in the middle.
 _POST_START, _PRE_STOP, _STOP, _SIGNALLED = "postStart", "preStop", "stop", "signalled"
 _DONE = "done"
+#: How long a container that failed its probe may take to finish what it has in hand: it may be
+#: hung, and then waiting helps nobody.
+_STUCK_S = 2.0
 
 
 class ContainerRun:
@@ -112,7 +118,8 @@ class ContainerRun:
     async def _end_when_outdated(self) -> None:
         await self._outdated.wait()
         message = f"Container {self._container.name} definition changed, will be restarted"
-        await self._kill(message, grace_s=self._pod.spec.grace_s)
+        grace_s = self._pod.spec.grace_s
+        await self._kill(message, grace_s=grace_s, pause_s=drain_share_s(grace_s))
 
     async def _serve(self) -> None:
         if self.state.notes.get(_STOP):
@@ -147,8 +154,12 @@ class ContainerRun:
         await self._kill("FailedPostStartHook", grace_s=self._pod.spec.grace_s)
         return False
 
-    async def _kill(self, message: str, *, grace_s: float) -> None:
-        """End this run though the pod lives on: not ready is stored before any signal."""
+    async def _kill(self, message: str, *, grace_s: float, pause_s: float = _STUCK_S) -> None:
+        """End this run though the pod lives on: not ready is stored before any signal.
+
+        Nothing is signalled before the proxy routes elsewhere and requests in flight are over,
+        or ``pause_s`` are used up; they count against the grace period.
+        """
         if self._stop.is_set() or self._pod.terminating.is_set():
             return
         self._killing = True
@@ -156,8 +167,22 @@ class ContainerRun:
         await self._pod.emit("Normal", Reason.KILLING, message)
         ends_at = self._pod.host.clock.now() + timedelta(seconds=grace_s)
         await self._pod.host.runtime.note(self.state.id, _STOP, ends_at.isoformat())
+        await self._pause(min(pause_s, drain_share_s(grace_s)))
         if not self._stop.is_set():  # the pod's own end may have begun meanwhile, and wins
-            self.ask_stop(grace_s)
+            self.ask_stop(max(0.0, (ends_at - self._pod.host.clock.now()).total_seconds()))
+
+    async def _pause(self, budget_s: float) -> None:
+        pod = self._pod
+        if not pod.host.settings.acknowledged or not pod.ip:
+            return
+        paused = await pod.host.traffic.pause(pod.uid, pod.ip, budget_s=budget_s)
+        if paused.in_flight:
+            log.warning(
+                "pod %s: container %s is ended with %d requests in flight",
+                pod,
+                self._container.name,
+                paused.in_flight,
+            )
 
     async def _resume_kill(self, ends_at: datetime) -> None:
         self._killing = True

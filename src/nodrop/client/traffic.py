@@ -37,6 +37,15 @@ class Traffic(Protocol):
         """
         ...
 
+    async def pause(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+        """Return once a pod that says it isn't ready is out of the table and has nothing in flight.
+
+        For a container that is restarted inside a pod that lives on: nothing is barred, the pod
+        gets traffic again as soon as it is ready. Returns at the latest when ``budget_s`` is
+        used up, whatever the proxy has done until then.
+        """
+        ...
+
     async def forget(self, pod: Uid) -> None:
         """The pod is gone: its address may be used again."""
         ...

@@ -118,6 +118,24 @@ class ProxySync:
         left = await self._drain(pod, max(0.0, start + budget_s - loop.time()))
         return Withdrawn(in_flight=left, took_s=loop.time() - start)
 
+    async def pause(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+        """See nodrop.client.traffic.Traffic. Nothing is asked for: the slice says it."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        try:
+            async with asyncio.timeout_at(start + budget_s):
+                await self.caught_up()
+                async with self._moved:
+                    await self._moved.wait_for(lambda: self._is_out(pod))
+        except TimeoutError:
+            log.warning("pod %s (%s) is still routed to after %g s", pod, address, budget_s)
+            return Withdrawn(in_flight=1, took_s=loop.time() - start)
+        left = await self._drain(pod, max(0.0, start + budget_s - loop.time()))
+        return Withdrawn(in_flight=left, took_s=loop.time() - start)
+
+    def _is_out(self, pod: str) -> bool:
+        return self._applied is not None and pod not in self._applied.pods()
+
     async def forget(self, pod: Uid) -> None:
         """See nodrop.client.traffic.Traffic. It stays barred while a slice still names it."""
         self._forgotten.add(pod)

@@ -48,6 +48,20 @@ class FakeTraffic:
         self.history.append(("withdrawn", pod, address))
         return Withdrawn(left, loop.time() - began_s)
 
+    async def pause(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        self.history.append(("pause", pod, address))
+        self.budgets_s.append(budget_s)
+        left = 0
+        try:
+            async with asyncio.timeout(budget_s):
+                await self.release.wait()
+        except TimeoutError:
+            left = self.in_flight
+        self.history.append(("paused", pod, address))
+        return Withdrawn(left, loop.time() - began_s)
+
     async def forget(self, pod: Uid) -> None:
         self.history.append(("forget", pod))
 

@@ -213,7 +213,7 @@ async def test_a_failed_liveness_probe_restarts(
         made = await rig.create(pod("web", container("serve", livenessProbe=live)))
         await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 1)
         assert rig.events("Killing") == ["Container app failed liveness probe, will be restarted"]
-        assert rig.traffic.history == []
+        assert [step[0] for step in rig.traffic.history] == ["pause", "paused"]
         held = [one for one in rig.pods if container_status(one).get("restartCount") == 0]
         assert not is_ready(held[-1])  # not ready was stored before the signal
         assert id_of(made, attempt=1) in runtime.containers
@@ -535,3 +535,30 @@ async def test_startup_success_asks_for_readiness_at_once(rig: Rig, prober: Fake
     async with rig.running():
         await rig.create(pod("web", container("serve", startupProbe=start, readinessProbe=slow)))
         await rig.until_ready("web")
+
+
+async def test_a_restart_in_place_waits_for_the_proxy_but_not_for_a_hung_process(
+    rig: Rig, runtime: FakeRuntime, prober: FakeProber
+) -> None:
+    """Out of the acknowledged table and drained before the first signal, for 2 s at most."""
+    healthy = True
+    prober.verdict = lambda target: SUCCESS if healthy else ProbeResult("failure", "stuck")
+    live = {"exec": {"command": ["live"]}, "periodSeconds": 1, "failureThreshold": 1}
+    rig.traffic.release.clear()
+    rig.traffic.in_flight = 1
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve", livenessProbe=live)))
+        await rig.until_ready("web")
+        healthy = False
+        await rig.until(lambda: rig.traffic.history != [])
+        assert not is_ready(rig.pod("web"))
+        held = runtime.containers[id_of(made)]
+        assert held.signals == []
+        await held.signalled.wait()
+        assert rig.traffic.budgets_s == [2.0]
+        rig.traffic.release.set()
+        healthy = True
+        await rig.until_ready("web")
+        await rig.set_image("web", "app:v2")
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 2)
+        assert rig.traffic.budgets_s == [2.0, 20.0]
