@@ -21,6 +21,7 @@ from nodrop.controllers.deployment.snapshot import (
     set_view,
 )
 from nodrop.controllers.interface import Outcome, Watch
+from nodrop.controllers.refusals import namespace_is_ending
 from nodrop.events import Reason
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET
@@ -123,7 +124,7 @@ class DeploymentController:
             return Plan(actions, (f"rollback to revision {asked} is asked for",))
         if world.view.paused or is_scaling(world.view, world.sets):
             step = Step(resizes=plan_scaling(world.view, world.new, world.old))
-            if world.view.paused:
+            if world.view.paused and asked is None:
                 step = _or_cleanup(world, step)
             return _render(world, step, rolling_out=False)
         return _render(world, _next_step(world), rolling_out=True)
@@ -133,12 +134,12 @@ class DeploymentController:
         error, action = outcome.result, outcome.action
         if not isinstance(action, Create) or not isinstance(error, ApiError):
             return ()
-        if error.reason == "AlreadyExists":
-            return ()  # the cache is about to show it: reuse it, or count a collision
+        if error.reason == "AlreadyExists" or namespace_is_ending(error):
+            return ()  # the cache is about to show it: reuse it, count a collision, or end
         deployment, name = snapshot.deployment, action.obj["metadata"]["name"]
         message = f'Failed to create new replica set "{name}": {error.message}'
         event = Emit(deployment, "Warning", Reason.REPLICA_SET_CREATE_ERROR, message)
-        condition = progress.progressing("False", progress.CREATE_ERROR, error.message)
+        condition = progress.progressing("False", progress.CREATE_ERROR, message)
         told = progress.with_error(
             deployment_view(deployment), _conditions_of(deployment), condition, snapshot.now
         )

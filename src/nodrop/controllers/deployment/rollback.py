@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from nodrop.client.actions import Action, Emit, Update
@@ -13,11 +14,13 @@ from nodrop.controllers.deployment.snapshot import ROLLBACK_TO, DeploymentView, 
 from nodrop.events import Reason
 from nodrop.model.meta import Obj, annotations_of
 
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
 
 def asked_revision(view: DeploymentView) -> int | None:
     """The revision to go back to, 0 = the one before the last; None = nobody asks."""
     text = annotations_of(view.obj).get(ROLLBACK_TO, "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def plan_rollback(view: DeploymentView, sets: Sequence[SetView], asked: int) -> tuple[Action, ...]:

@@ -14,12 +14,16 @@ from nodrop.controllers.deployment.snapshot import (
 
 
 def is_scaling(view: DeploymentView, sets: Sequence[SetView]) -> bool:
-    """Whether spec.replicas changed since the active sets were sized."""
-    for one in sets:
-        known = one.number(DESIRED_REPLICAS)
-        if one.desired > 0 and known is not None and known != view.replicas:
-            return True
-    return False
+    """Whether spec.replicas changed since the active sets were sized.
+
+    Under Recreate only while one set is active: with several (the strategy was switched in
+    mid-rollout) the old ones go first, whatever they remember; upstream would stand still.
+    """
+    active = [one for one in sets if one.desired > 0]
+    if view.recreate and len(active) > 1 and not view.paused:
+        return False
+    known = [one.number(DESIRED_REPLICAS) for one in active]
+    return any(size is not None and size != view.replicas for size in known)
 
 
 def plan_scaling(

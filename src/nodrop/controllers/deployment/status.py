@@ -67,7 +67,8 @@ def with_replica_failure(
         failure = get_condition((one.obj.get("status") or {}).get("conditions"), "ReplicaFailure")
         if failure is not None:
             copied = {key: failure.get(key, "") for key in ("type", "status", "reason", "message")}
-            return set_condition(conditions, copied, format_time(now), with_update_time=True)
+            since = failure.get("lastTransitionTime") or format_time(now)
+            return set_condition(conditions, copied, since, with_update_time=True)
     return remove_condition(conditions, "ReplicaFailure")
 
 

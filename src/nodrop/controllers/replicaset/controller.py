@@ -11,6 +11,7 @@ from nodrop.client.cache import Cache
 from nodrop.controllers.claims import plan_claims
 from nodrop.controllers.interface import Outcome, Watch
 from nodrop.controllers.pods import HOLD_ANNOTATION, has_readiness_probe, is_active
+from nodrop.controllers.refusals import namespace_is_ending
 from nodrop.controllers.replicaset.ranking import victims
 from nodrop.controllers.replicaset.status import next_available_in_s, next_status, with_failure
 from nodrop.events import Reason
@@ -185,8 +186,7 @@ def _event(snapshot: Snapshot, reason: Reason, message: str) -> Emit:
 def _tell_failure(
     snapshot: Snapshot, error: ApiError, reason: Reason, message: str
 ) -> tuple[Action, ...]:
-    """Quiet while the namespace is ending: nothing can be created in it, and that is meant."""
-    if error.reason == "Conflict" or "being terminated" in error.message:
+    if error.reason == "Conflict" or namespace_is_ending(error):
         return ()
     replicaset = snapshot.replicaset
     event = Emit(replicaset, "Warning", reason, message)
