@@ -88,13 +88,20 @@ class ExecTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class GrpcTarget:
+    host: str
+    port: int
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Unusable:
     """A handler that can't be carried out; ``why`` becomes the failure's message."""
 
     why: str
 
 
-Target: TypeAlias = HttpTarget | TcpTarget | ExecTarget | Unusable
+Target: TypeAlias = HttpTarget | TcpTarget | ExecTarget | GrpcTarget | Unusable
 
 
 def target_of(
@@ -117,7 +124,7 @@ def target_of(
         case Exec():
             return ExecTarget(container, handler.command)
         case Grpc():
-            return Unusable("gRPC probes are not supported by nodrop yet; use httpGet or exec")
+            return GrpcTarget(pod_ip, handler.port, handler.service)
         case Sleep():
             return Unusable("sleep is a hook, not a probe")
     assert_never(handler)

@@ -1,1 +1,1 @@
-"""Drivers that ask one probe once: httpGet, tcpSocket, exec."""
+"""Drivers that ask one probe once: httpGet, tcpSocket, exec, grpc."""

@@ -8,6 +8,7 @@ import pytest
 
 from nodrop.agent.plan.probes import (
     ExecTarget,
+    GrpcTarget,
     HttpTarget,
     Outcome,
     ProbeKind,
@@ -98,14 +99,9 @@ def test_slow_probes_drop_ticks_and_shift_none(now_s: float, tick_s: float) -> N
         (HttpGet(81, host="h", scheme="HTTPS"), HttpTarget("h", 81, "/", "HTTPS")),
         (HttpGet("nope"), Unusable("couldn't find port: nope")),
         (TcpSocket("web"), TcpTarget("127.0.0.9", 8080)),
+        (Grpc(9, "cart"), GrpcTarget("127.0.0.9", 9, "cart")),
         (Exec(("a", "b")), ExecTarget(ID, ("a", "b"))),
     ],
 )
 def test_targets(handler: Handler, target: object) -> None:
     assert target_of(handler, container=ID, pod_ip="127.0.0.9", ports={"web": 8080}) == target
-
-
-def test_grpc_is_refused_in_words() -> None:
-    target = target_of(Grpc(1), container=ID, pod_ip="127.0.0.9", ports={})
-    assert isinstance(target, Unusable)
-    assert "gRPC" in target.why
