@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.engine import Engine, cpu_s, free_port, fresh_engine, say, until_answered
-from bench.figures import Figure, at_least, median_ratio
+from bench.figures import Figure, Goal, at_least, median_ratio
 from bench.manifests import CONSTANT, constant
 from bench.wrk import Measured, by_own_load, by_wrk
 from nodrop.cli.apply import apply_all
@@ -29,9 +29,37 @@ class Side:
     pids: Sequence[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a hand-written configuration has beyond addresses and time-outs."""
+
+    defaults: tuple[str, ...] = ()
+    frontend: tuple[str, ...] = ()
+
+
+PLAIN = Rules()
+#: What nodrop promises, written by hand for one backend: no forged X-Forwarded headers, and a safe
+#: request that a pod drops goes to another. Only routing at run time is not in it.
+SAME_PROMISES = Rules(
+    defaults=(
+        "option idle-close-on-response",
+        "option redispatch 1",
+        "retries 5",
+        "retry-on conn-failure empty-response",
+    ),
+    frontend=(
+        "http-request del-header x-forwarded- -m beg",
+        "http-request del-header forwarded",
+        "http-request set-header X-Forwarded-For %[src]",
+        "http-request set-header X-Forwarded-Proto http",
+        "http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE }",
+    ),
+)
+
+
 async def measure(*, quick: bool) -> list[Figure]:
     """Alternate between both, pair after pair. Raises BenchFailed."""
-    pairs, seconds = (3, 2.0) if quick else (9, 4.0)
+    pairs, seconds = (3, 2.0) if quick else (7, 3.0)
     if shutil.which("wrk") is None:
         say("  wrk is not on PATH: nodrop's own load at a fixed rate compares CPU a request")
     binary = find_binary()
@@ -41,48 +69,64 @@ async def measure(*, quick: bool) -> list[Figure]:
         await apply_all(engine.client, constant(binary, config, replicas=_BACKENDS))
         await engine.until_available("constant", _BACKENDS)
         await until_answered(engine.url)
-        async with _static(engine, binary) as static:
-            sides = (Side(engine.url, engine.pids()["proxy"]), static)
-            return await _compare(sides, pairs=pairs, seconds=seconds)
+        async with (
+            _static(engine, binary, PLAIN) as plain,
+            _static(engine, binary, SAME_PROMISES) as same,
+        ):
+            nodrop = Side(engine.url, engine.pids()["proxy"])
+            return await _compare((nodrop, plain, same), rounds=pairs, seconds=seconds)
 
 
-async def _compare(sides: tuple[Side, Side], *, pairs: int, seconds: float) -> list[Figure]:
+async def _compare(sides: Sequence[Side], *, rounds: int, seconds: float) -> list[Figure]:
     for side in sides:
         await _run(side, seconds / 2)  # warm up: pools of connections, caches
-    found: tuple[list[Measured], list[Measured]] = ([], [])
-    for number in range(pairs):
-        order = (0, 1) if number % 2 == 0 else (1, 0)  # whoever comes second gains nothing
-        for which in order:
+    found: list[list[Measured]] = [[] for _ in sides]
+    for number in range(rounds):
+        turn = number % len(sides)  # whoever comes first or last gains nothing
+        for which in [*range(turn, len(sides)), *range(turn)]:
             found[which].append(await _run(sides[which], seconds))
-        ours, theirs = found[0][-1], found[1][-1]
-        say(f"  pair {number + 1}: {ours.rate:.0f} / {theirs.rate:.0f} requests/s")
-    return _figures(*found)
+        rates = " / ".join(f"{each[-1].rate:.0f}" for each in found)
+        say(f"  round {number + 1} (nodrop / plain / same promises): {rates} requests/s")
+    return figures(*found)
 
 
-def _figures(ours: Sequence[Measured], theirs: Sequence[Measured]) -> list[Figure]:
-    pairs = f"median of {len(ours)} pairs"
-    static = f"static {median(m.cpu_us for m in theirs):.1f} µs"
-    figures = [
-        Figure(
-            "CPU of the proxy a request, static/nodrop",
-            median_ratio([m.cpu_us for m in theirs], [m.cpu_us for m in ours]),
-            "×",
-            None if shutil.which("wrk") else at_least(0.95),
-            f"{pairs}; nodrop {median(m.cpu_us for m in ours):.1f} µs, {static}",
-        ),
-        Figure("p99 through nodrop", median(m.p99_ms for m in ours), "ms"),
-        Figure("p99 through static HAProxy", median(m.p99_ms for m in theirs), "ms"),
-    ]
-    if shutil.which("wrk") is None:
-        return figures
-    rates = [Figure("requests/s through nodrop", median(m.rate for m in ours), "/s")]
-    rates += [Figure("requests/s through static HAProxy", median(m.rate for m in theirs), "/s")]
-    ratio = median_ratio([m.rate for m in ours], [m.rate for m in theirs])
+def figures(
+    ours: Sequence[Measured], plain: Sequence[Measured], same: Sequence[Measured]
+) -> list[Figure]:
+    """Ratios by pairs of one round, then what they are made of."""
+    with_wrk = shutil.which("wrk") is not None
+    found = []
+    if with_wrk:
+        found += [
+            _rates(ours, plain, "plain static HAProxy", at_least(0.95)),
+            _rates(ours, same, "static HAProxy that promises the same", None),
+        ]
+    goal = None if with_wrk else at_least(0.95)
     return [
-        Figure("requests/s, nodrop/static HAProxy", ratio, "×", at_least(0.95), pairs),
-        *rates,
-        *figures,
+        *found,
+        _cpus(ours, plain, "plain static", goal),
+        _cpus(ours, same, "static, same promises", None),
+        Figure("p99 through nodrop", median(m.p99_ms for m in ours), "ms"),
+        Figure("p99 through plain static HAProxy", median(m.p99_ms for m in plain), "ms"),
     ]
+
+
+def _rates(
+    ours: Sequence[Measured], theirs: Sequence[Measured], peer: str, goal: Goal | None
+) -> Figure:
+    ratio = median_ratio([m.rate for m in ours], [m.rate for m in theirs])
+    rates = [f"{median(m.rate for m in side):,.0f}/s" for side in (ours, theirs)]
+    note = f"{len(ours)} pairs; {' against '.join(rates)}"
+    return Figure(f"requests/s, nodrop / {peer}", ratio, "×", goal, note)
+
+
+def _cpus(
+    ours: Sequence[Measured], theirs: Sequence[Measured], peer: str, goal: Goal | None
+) -> Figure:
+    ratio = median_ratio([m.cpu_us for m in theirs], [m.cpu_us for m in ours])
+    costs = [f"{median(m.cpu_us for m in side):.1f} µs" for side in (ours, theirs)]
+    note = " against ".join(costs)
+    return Figure(f"proxy's CPU a request, {peer} / nodrop", ratio, "×", goal, note)
 
 
 async def _run(side: Side, seconds: float) -> Measured:
@@ -93,11 +137,11 @@ async def _run(side: Side, seconds: float) -> Measured:
 
 
 @asynccontextmanager
-async def _static(engine: Engine, binary: Path) -> AsyncIterator[Side]:
+async def _static(engine: Engine, binary: Path, rules: Rules) -> AsyncIterator[Side]:
     """The same program with the same backends and what a person would write by hand."""
     port = free_port()
-    config = engine.state.root / "static.cfg"
-    config.write_text(static_config(port, await _addresses(engine)))
+    config = engine.state.root / f"static-{port}.cfg"
+    config.write_text(static_config(port, await _addresses(engine), rules))
     process = await asyncio.create_subprocess_exec(
         str(binary), "-db", "-f", str(config), stdin=asyncio.subprocess.DEVNULL
     )
@@ -110,8 +154,8 @@ async def _static(engine: Engine, binary: Path) -> AsyncIterator[Side]:
         await process.wait()
 
 
-def static_config(port: int, addresses: Sequence[str]) -> str:
-    """One frontend, one backend."""
+def static_config(port: int, addresses: Sequence[str], rules: Rules) -> str:
+    """One frontend, one backend, and ``rules``."""
     servers = "".join(
         f"  server s{number} {address}:8080\n" for number, address in enumerate(addresses)
     )
@@ -125,12 +169,16 @@ defaults
   timeout http-keep-alive 60s
   timeout connect 5s
   timeout server 60s
-frontend web
+{_lines(rules.defaults)}frontend web
   bind 127.0.0.1:{port}
-  default_backend app
+{_lines(rules.frontend)}  default_backend app
 backend app
   balance roundrobin
 {servers}"""
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"  {line}\n" for line in lines)
 
 
 async def _addresses(engine: Engine) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.manifests import constant, hello
-from bench.throughput import static_config
+from bench.throughput import PLAIN, SAME_PROMISES, static_config
 from nodrop.model.kinds import kind_of
 from nodrop.model.meta import Obj
 from nodrop.model.schema import decode_strictness
@@ -35,7 +35,7 @@ def test_a_soak_can_change_the_environment_of_hello() -> None:
 
 
 def test_the_static_peer_has_every_backend_and_nothing_of_ours() -> None:
-    config = static_config(18080, ["127.16.0.2", "127.16.0.3"])
+    config = static_config(18080, ["127.16.0.2", "127.16.0.3"], PLAIN)
     assert "bind 127.0.0.1:18080" in config
     assert [line.split()[-1] for line in config.splitlines() if line.startswith("  server ")] == [
         "127.16.0.2:8080",
@@ -43,3 +43,9 @@ def test_the_static_peer_has_every_backend_and_nothing_of_ours() -> None:
     ]
     assert "map" not in config
     assert "retry-on" not in config
+
+
+def test_the_second_peer_differs_by_its_promises_only() -> None:
+    plain, same = (static_config(1, ["127.16.0.2"], rules) for rules in (PLAIN, SAME_PROMISES))
+    more = [line.strip() for line in same.splitlines() if line not in plain.splitlines()]
+    assert more == [*SAME_PROMISES.defaults, *SAME_PROMISES.frontend]
