@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nodrop.client.actions import NOTHING, Action, Create, Delete, Emit, Plan, Update
@@ -40,7 +40,7 @@ from nodrop.model.meta import (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one sync does to ReplicaSets; at most one of these is more than empty."""
+    """What one sync does to ReplicaSets: at most one of these changes anything."""
 
     resizes: tuple[Resize, ...] = ()
     create: Obj | None = None
@@ -236,13 +236,13 @@ def _create_step(world: World) -> Step:
 
 
 def _or_cleanup(world: World, step: Step) -> Step:
-    """History is cleaned up only when nothing else is to do and the rollout is over (or paused)."""
-    if step != Step():
+    """History is cleaned up when the rollout is over, or paused, and no size is to change."""
+    if step.create is not None or step.collided or any(one.changes for one in step.resizes):
         return step
     stored = world.view.obj.get("status") or {}
     if not world.view.paused and not status.is_complete(world.view, stored):
         return step
-    return Step(cleanup=history.plan_cleanup(world.view, world.old))
+    return replace(step, cleanup=history.plan_cleanup(world.view, world.old))
 
 
 # Private: actions

@@ -24,6 +24,11 @@ class Resize:
     target: SetView
     to: int
 
+    @property
+    def changes(self) -> bool:
+        """Whether the size differs; otherwise only annotations are brought up to date."""
+        return self.to != self.target.desired
+
 
 def settled(sets: Iterable[SetView]) -> bool:
     """Whether every set's report is about its present size."""
