@@ -57,6 +57,7 @@ class SetFact:
     name: str
     size: int
     resized_s: float
+    resized_at: datetime
     min_ready_s: int
 
 
@@ -79,6 +80,8 @@ class Facts:
     bounds: list[Bounds] = field(default_factory=list)
     min_ready_s: int = 0
     spec: Obj = field(default_factory=dict)
+    #: How old what a controller decides on may be, in a world without faults.
+    stale_s: float = 0.0
     #: When a pod was last lost to something else than the control plane's own decision.
     harmed_s: float = -1.0
 
@@ -87,7 +90,7 @@ class Facts:
         if change.key.kind == POD:
             self._take_pod(change, now_s, now, by_user=by_user)
         elif change.key.kind == REPLICASET:
-            self._take_set(change, now_s)
+            self._take_set(change, now_s, now)
         elif change.key.kind == DEPLOYMENT and change.type != "DELETED":
             self._take_deployment(change.obj, now_s)
 
@@ -99,7 +102,8 @@ class Facts:
         return sum(pod.available(self.min_ready_s, now) for pod in self.pods.values())
 
     def bounds_since(self, since_s: float) -> Iterator[Bounds]:
-        """All promises that were in force at ``since_s`` or later, newest first."""
+        """All promises that a decision written at ``since_s`` may have known, newest first."""
+        since_s -= self.stale_s
         for bounds in reversed(self.bounds):
             yield bounds
             if bounds.since_s < since_s:
@@ -147,7 +151,7 @@ class Facts:
         fact.grace_s = min(fact.grace_s, grace_s)
         fact.forced = fact.grace_s == 0
 
-    def _take_set(self, change: Change, now_s: float) -> None:
+    def _take_set(self, change: Change, now_s: float, now: datetime) -> None:
         uid, spec = uid_of(change.obj), change.obj["spec"]
         if change.type == "DELETED":
             self.sets.pop(uid, None)
@@ -156,9 +160,9 @@ class Facts:
         fact = self.sets.get(uid)
         if fact is None:
             name = change.obj["metadata"]["name"]
-            self.sets[uid] = SetFact(uid, name, size, now_s, min_ready_s)
+            self.sets[uid] = SetFact(uid, name, size, now_s, now, min_ready_s)
         elif fact.size != size:
-            fact.size, fact.resized_s = size, now_s
+            fact.size, fact.resized_s, fact.resized_at = size, now_s, now
 
     def _take_deployment(self, obj: Obj, now_s: float) -> None:
         spec = obj["spec"]

@@ -146,11 +146,12 @@ class Watch:
         return self
 
     async def __anext__(self) -> WatchEvent:
+        fresh = self._stream.idle  # what has piled up meanwhile arrives together
         try:
             event = await self._stream.__anext__()
         except StopAsyncIteration:
             raise expired(Revision(0), Revision(0)) from None
-        if late_s := self._delay_s():
+        if fresh and (late_s := self._delay_s()):
             await asyncio.sleep(late_s)
         if self._lost:
             raise expired(Revision(0), Revision(0))

@@ -71,16 +71,18 @@ def _any_version(rng: random.Random) -> Version:
 
 def _version(rng: random.Random, *, well: bool) -> Version:
     startup_period_s = rng.choice((0, 0, 0, 1, 2))
-    pre_stop = rng.choice(_HOOKS)
+    pre_stop, grace_s = rng.choice(_HOOKS), rng.choice(_GRACES_S)
+    if pre_stop == "sleep" and grace_s < 3:  # a sleep must be shorter than the grace period
+        pre_stop = "exec"
     return Version(
         behaviour=_well(rng) if well else _unwell(rng),
         readiness_period_s=rng.choice((0, 1, 1, 2, 5)),
         # Without a startup probe a slow start would look dead to a liveness probe.
         liveness_period_s=rng.choice((0, 2, 5)) if startup_period_s else 0,
         startup_period_s=startup_period_s,
-        grace_s=rng.choice(_GRACES_S),
+        grace_s=grace_s,
         pre_stop=pre_stop,
-        pre_stop_s=rng.randint(1, 6) if pre_stop == "sleep" else 0,
+        pre_stop_s=rng.randint(1, min(6, grace_s - 1)) if pre_stop == "sleep" else 0,
         post_start=rng.random() < 0.15,
     )
 

@@ -32,10 +32,11 @@ def floor_broken(facts: Facts, pod: PodFact, now_s: float, now: datetime) -> str
     owner = facts.sets.get(pod.owner)
     if pod.by_user or owner is None or pod.ready_at is None or not facts.bounds:
         return None
-    if (now - pod.ready_at).total_seconds() < facts.min_ready_s:
+    when_decided = min(now, owner.resized_at)
+    if (when_decided - pod.ready_at).total_seconds() < facts.min_ready_s:
         return None
     since_s = owner.resized_s
-    if facts.harmed_s >= since_s - TOLERANCE_S:
+    if facts.harmed_s >= since_s - facts.stale_s - TOLERANCE_S:
         return None
     floor = min(bounds.floor for bounds in facts.bounds_since(since_s))
     left = facts.available(now)

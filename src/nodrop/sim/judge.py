@@ -120,6 +120,9 @@ class Judge:
         if app not in self._sigterm_s and signal != Signals.SIGKILL:
             self._sigterm_s[app] = self.now_s
             self._judge_first(app, pod, signal, used_s)
+            if app.in_hook:
+                why = invariants.signal_in_hook(pod, used_s)
+                self.fail("SIGTERM after preStop (S18, S19)", why)
         elif signal == Signals.SIGKILL:
             sent_s = self._sigterm_s.get(app)
             after_s = None if sent_s is None else self.now_s - sent_s
@@ -135,9 +138,11 @@ class Judge:
     def on_hook(self, app: App, command: Sequence[str], *, begins: bool) -> None:
         words = " ".join(command)
         self.timeline.add("runtime", f"{words} {'begins' if begins else 'ends'} in {app.spec.id}")
+        if words != "pre-stop":
+            return
         app.in_hook += 1 if begins else -1
         pod = self.facts.pods.get(app.spec.pod_uid)
-        if begins and words == "pre-stop":
+        if begins:
             self._judge_first(app, pod, Signals.SIGTERM, self._used_s(pod))
 
     # Looked at again and again
@@ -167,9 +172,6 @@ class Judge:
             used_s=used_s,
         )
         self.fail("no signal before removal and drain (S12, S13)", why)
-        if app.in_hook and signal == Signals.SIGTERM:
-            why = invariants.signal_in_hook(pod, used_s)
-            self.fail("SIGTERM after preStop (S18, S19)", why)
 
     def _used_s(self, pod: PodFact | None) -> float:
         """How much of the grace period is used up: by the wall or by the loop, the larger."""

@@ -18,8 +18,19 @@ T = TypeVar("T")
 START = datetime(2026, 11, 23, 10, 0, 0, tzinfo=timezone.utc)
 
 
+#: What one turn of the loop takes. Were it nothing, whoever waits for less than the clock can
+#: tell apart would wait for ever.
+TURN_S = 1e-6
+#: More turns in one virtual second than any scenario needs.
+_MOST_TURNS = 400_000
+
+
 class Deadlock(Exception):
     """Nothing is ready and no timer is set: whoever waits would wait for ever."""
+
+
+class Livelock(Exception):
+    """Something is always ready: the loop turns and turns, and time hardly passes."""
 
 
 class _Selector(selectors.SelectSelector):
@@ -28,13 +39,22 @@ class _Selector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
+        self._turns = 0
+        self._second = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Deadlock("nothing is ready and no timer is set")
-        if timeout > 0:
-            self.now_s += timeout
+        self.now_s += max(timeout, TURN_S)
+        self._turns += 1
+        if self._turns > _MOST_TURNS:
+            self._count_again()
         return []
+
+    def _count_again(self) -> None:
+        if int(self.now_s) == self._second:
+            raise Livelock(f"{self._turns} turns of the loop, and still second {self._second}")
+        self._second, self._turns = int(self.now_s), 0
 
 
 class _Task(asyncio.Task[Any]):

@@ -16,6 +16,7 @@ from nodrop.sim.scenario import Operation
 from nodrop.sim.world import World
 
 _TRY_AGAIN_S = 0.2
+_TRANSIENT = (409, 500)
 
 
 async def play(world: World) -> None:
@@ -52,6 +53,8 @@ async def _as_user(world: World, act: Callable[[Registry], None]) -> None:
                 act(world.plane.registry)
                 return
             except ApiError as error:
+                if error.code not in _TRANSIENT:
+                    raise
                 world.note(f"user: {error}; trying again")
             except asyncio.CancelledError:
                 if world.plane is not None:

@@ -55,6 +55,8 @@ class World:
         self.timeline = Timeline(loop.time)
         self.clock = VirtualClock()
         self.judge = Judge(self.timeline, self.clock)
+        latencies = scenario.latencies
+        self.judge.facts.stale_s = 4 * (latencies.api_s + latencies.watch_s)
         self._rngs = {name: random.Random(f"{scenario.seed} {name}") for name in _CHANCES}
         self.store = SqliteStore(":memory:")
         self.refusing = 0.0
