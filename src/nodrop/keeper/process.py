@@ -33,6 +33,7 @@ class Process:
         self.bind_ip: str | None = spec.get("bind_ip")
         self.fds: dict[str, int] = dict(spec.get("fds") or {})
         self.restart: bool = bool(spec.get("restart", False))
+        self.mounts = [(str(m[0]), str(m[1]), bool(m[2])) for m in spec.get("mounts") or ()]
         self.labels: dict[str, str] = dict(spec.get("labels") or {})
         self.notes: dict[str, str] = {}
         self.signals: list[tuple[int, float]] = []

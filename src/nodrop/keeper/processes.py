@@ -204,7 +204,14 @@ class Processes:
         return process
 
     def _command(self, process: Process, argv: list[str], fds: dict[int, int] | None = None) -> Any:
-        return Command(argv, process.env, cwd=process.cwd, bind_ip=process.bind_ip, fds=fds or {})
+        return Command(
+            argv,
+            process.env,
+            cwd=process.cwd,
+            bind_ip=process.bind_ip,
+            fds=fds or {},
+            mounts=process.mounts,
+        )
 
     def _run(self, process: Process) -> None:
         command = self._command(process, process.argv, self._sockets.descriptors(process.fds))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class KeeperFailure(Exception):
@@ -13,6 +13,14 @@ class KeeperFailure(Exception):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code = code
+
+
+class BindMount(NamedTuple):
+    """A file or folder that one process finds at ``target`` too, whether that exists or not."""
+
+    source: str
+    target: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +33,7 @@ class ProcessSpec:
     ``log`` is a file that gets ``<RFC 3339 time> stdout|stderr F|P <line>`` lines; at 10 MiB it
     moves to ``<log>.1`` (… ``.4``). ``env`` is the whole environment of the process. ``id`` is a
     file name: letters, digits and ``._-:@``, at most 200. When the process ends, all that
-    descends from it is killed.
+    descends from it is killed. ``mounts`` give it a mount namespace (see keeper/mounts.py).
     """
 
     id: str
@@ -37,6 +45,7 @@ class ProcessSpec:
     fds: Mapping[str, int] = field(default_factory=dict)
     restart: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[BindMount] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,12 @@ import resource
 import signal
 import socket
 
-from nodrop.keeper import proc, seccomp
+from nodrop.keeper import mounts, proc, seccomp
 from nodrop.keeper.failure import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
 _EVERY_SIGNAL = signal.valid_signals()
@@ -26,7 +26,7 @@ _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 class Command:
     """What to execute. ``fds`` maps numbers in the new process to descriptors of ours."""
 
-    __slots__ = ("argv", "bind_ip", "cwd", "env", "fds", "mark")
+    __slots__ = ("argv", "bind_ip", "cwd", "env", "fds", "mark", "mounts")
 
     def __init__(
         self,
@@ -36,12 +36,14 @@ class Command:
         cwd: str,
         bind_ip: str | None,
         fds: Mapping[int, int],
+        mounts: Sequence[tuple[str, str, bool]] = (),
     ) -> None:
         self.argv = argv
         self.env = env
         self.cwd = cwd
         self.bind_ip = bind_ip
         self.fds = fds
+        self.mounts = mounts
         self.mark = proc.new_mark()
 
 
@@ -106,6 +108,8 @@ def _child(command: Command, report: socket.socket) -> NoReturn:
         proc.set_mark(command.mark)
         resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
         report = _place_fds(command.fds, report)
+        if command.mounts:
+            mounts.enter(command.mounts)
         if command.bind_ip is not None:
             _filter_binds(report)
         _clean_signals()
