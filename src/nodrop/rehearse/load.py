@@ -1,6 +1,6 @@
 """An open-loop load: requests leave by schedule, however slow the service is.
 
-Usable in-process (``Load``), as a process (``python -m nodrop.rehearse.load``), or through
+Usable in-process (``Load``), as a process (``python -m nodrop.rehearse.process``), or through
 ``process.LoadProcess``, which keeps the caller's own work from disturbing the load.
 """
 
@@ -202,9 +202,3 @@ def judge(shot: Shot, response: Response, *, expect_id: bool) -> Outcome:
     if expect_id and response.header("X-Request-Id") != str(shot.number):
         return Outcome.WRONG_BODY
     return Outcome.OK
-
-
-if __name__ == "__main__":
-    from nodrop.rehearse.process import main
-
-    main()

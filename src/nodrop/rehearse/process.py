@@ -44,7 +44,7 @@ class Batches:
 
 
 class LoadProcess:
-    """``python -m nodrop.rehearse.load`` started, read and ended.
+    """``python -m nodrop.rehearse.process`` started, read and ended.
 
     The process ends by itself when its standard input closes, so it can't outlive its owner.
     """
@@ -58,7 +58,7 @@ class LoadProcess:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "nodrop.rehearse.load",
+            "nodrop.rehearse.process",
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -172,7 +172,7 @@ async def _stop_with_stdin(load: Load) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m nodrop.rehearse.load", description=main.__doc__
+        prog="python -m nodrop.rehearse.process", description=main.__doc__
     )
     parser.add_argument("--url", required=True, help="http://127.0.0.1:PORT; this machine only")
     parser.add_argument("--host", default="", help="Host header (default: the URL's)")
@@ -194,3 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--expect-id", action="store_true", help="answers must echo X-Request-Id")
     parser.add_argument("--json-lines", action="store_true", help="the only output; for clarity")
     return parser
+
+
+if __name__ == "__main__":
+    main()
