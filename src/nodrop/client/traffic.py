@@ -29,8 +29,8 @@ class Traffic(Protocol):
     async def withdraw(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
         """Return once no new request can reach the pod and those in flight are over.
 
-        Returns at the latest when ``budget_s`` is used up, and then too only after the proxy
-        has acknowledged a table without the pod. While no other endpoint of its Service is
+        Returns once ``budget_s`` is used up, but never before the proxy has acknowledged a table
+        without the pod: whoever can't wait for a proxy that is lost cuts this short. While no other endpoint of its Service is
         ready and a replacement is on its way, the pod keeps serving within the budget
         (upstream's fall-back to serving terminating endpoints). Safe to call again after a
         restart of the control plane. A pod the proxy never knew returns at once.

@@ -40,8 +40,6 @@ _VERIFY_S = 10.0
 #: Requests to a pool that has just lost its last pod are held so long: the next pod of a
 #: Recreate rollout exists only after the last one is gone.
 _SERVED_S = 2.0
-#: A table without the pod is waited for at least so long, however small the budget.
-_ACKNOWLEDGE_S = 2.0
 
 
 class ProxySync:
@@ -108,13 +106,7 @@ class ProxySync:
         self._poke()
         await self._hold(pod, start, budget_s)
         self._barred.add(pod)
-        number = self._poke()
-        try:
-            async with asyncio.timeout_at(start + max(budget_s, _ACKNOWLEDGE_S)):
-                await self._acknowledgement(number)
-        except TimeoutError:
-            log.error("the proxy has not acknowledged a table without pod %s (%s)", pod, address)
-            return Withdrawn(in_flight=1, took_s=loop.time() - start)
+        await self._acknowledgement(self._poke())  # however long that takes: see Traffic
         left = await self._drain(pod, max(0.0, start + budget_s - loop.time()))
         return Withdrawn(in_flight=left, took_s=loop.time() - start)
 
