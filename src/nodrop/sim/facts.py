@@ -59,6 +59,15 @@ class SetFact:
     resized_s: float
     resized_at: datetime
     min_ready_s: int
+    #: When the size that its controller last acted upon had been written.
+    known_s: float
+    known_at: datetime
+    #: When a pod of it last came or went.
+    moved_s: float = 0.0
+
+    def acts(self) -> None:
+        """Its controller decides now, on the present size."""
+        self.known_s, self.known_at = self.resized_s, self.resized_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +131,11 @@ class Facts:
         fact = self.pods.get(uid)
         if fact is None:
             fact = self.pods[uid] = _new_pod(change.obj, now_s)
+        was_active = fact.active
         self._take_status(fact, change.obj, now_s, now)
         self._take_deletion(fact, change.obj, now_s, now, by_user=by_user)
+        if (change.type == "ADDED" or was_active != fact.active) and fact.owner in self.sets:
+            self.sets[fact.owner].moved_s = now_s
 
     def _take_status(self, fact: PodFact, pod: Obj, now_s: float, now: datetime) -> None:
         status = pod.get("status") or {}
@@ -160,7 +172,7 @@ class Facts:
         fact = self.sets.get(uid)
         if fact is None:
             name = change.obj["metadata"]["name"]
-            self.sets[uid] = SetFact(uid, name, size, now_s, now, min_ready_s)
+            self.sets[uid] = SetFact(uid, name, size, now_s, now, min_ready_s, now_s, now)
         elif fact.size != size:
             fact.size, fact.resized_s, fact.resized_at = size, now_s, now
 

@@ -32,10 +32,10 @@ def floor_broken(facts: Facts, pod: PodFact, now_s: float, now: datetime) -> str
     owner = facts.sets.get(pod.owner)
     if pod.by_user or owner is None or pod.ready_at is None or not facts.bounds:
         return None
-    when_decided = min(now, owner.resized_at)
+    when_decided = min(now, owner.known_at)
     if (when_decided - pod.ready_at).total_seconds() < facts.min_ready_s:
         return None
-    since_s = owner.resized_s
+    since_s = owner.known_s
     if facts.harmed_s >= since_s - facts.stale_s - TOLERANCE_S:
         return None
     floor = min(bounds.floor for bounds in facts.bounds_since(since_s))
@@ -50,7 +50,7 @@ def ceiling_broken(facts: Facts, pod: PodFact, now_s: float) -> str | None:
     owner = facts.sets.get(pod.owner)
     if owner is None or not facts.bounds:
         return None
-    ceiling = max(bounds.ceiling for bounds in facts.bounds_since(owner.resized_s))
+    ceiling = max(bounds.ceiling for bounds in facts.bounds_since(owner.known_s))
     count = sum(1 for _ in facts.active())
     if count <= ceiling:
         return None
@@ -82,7 +82,8 @@ def _resized(plan: Plan) -> Iterable[Obj]:
 def not_replaced(facts: Facts, one: SetFact, calm_s: float, now_s: float) -> str | None:
     """A terminating pod counts nowhere: a set has its size within a moment, whatever it ends."""
     active = sum(1 for pod in facts.active() if pod.owner == one.uid)
-    if active == one.size or calm_s < LATE_S or now_s - one.resized_s < LATE_S:
+    recent_s = now_s - max(one.resized_s, one.moved_s)
+    if active == one.size or min(calm_s, recent_s) < LATE_S:
         return None
     return f"{one.name} has {active} active pods for {one.size} replicas"
 

@@ -90,6 +90,10 @@ class Judge:
         if not plan.actions:
             return
         self.timeline.add(controller, str(key), "; ".join(plan.because))
+        if controller == "replicaset":
+            for one in self.facts.sets.values():
+                if one.name == key.name:
+                    one.acts()
         if controller == "deployment":
             self.fail("one action a sync", invariants.both_ways(self.facts, plan))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from nodrop.agent.plan.probes import ExecTarget, HttpTarget, Target, TcpTarget, Unusable
+from nodrop.agent.plan.probes import ExecTarget, GrpcTarget, HttpTarget, Target, TcpTarget, Unusable
 from nodrop.agent.probers.exec import ExecProber
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
 from nodrop.agent.runtime.protocol import Runtime
@@ -31,7 +31,7 @@ class SimProber:
                 return await self._exec.probe(target, timeout_s=timeout_s)
             case Unusable(why):
                 return ProbeResult("failure", why, answered=False)
-            case HttpTarget(host=host) | TcpTarget(host=host):
+            case HttpTarget(host=host) | TcpTarget(host=host) | GrpcTarget(host=host):
                 path = target.path if isinstance(target, HttpTarget) else ""
                 return await self._ask(host, path, timeout_s)
 
