@@ -220,3 +220,37 @@ def test_creates_go_out_in_doubling_batches_and_the_rest_one_by_one() -> None:
     plan: list[Action] = [event, *[create] * 6, delete, delete]
     assert [len(batch) for batch in batches(plan)] == [1, 1, 2, 3, 1, 1]
     assert [action for batch in batches(plan) for action in batch] == plan
+
+
+@dataclass
+class Refusing(FakeClient):
+    """Refuses the third create."""
+
+    async def apply(self, action: Action) -> Obj | None:
+        self.applied.append(action)
+        if len(self.applied) == 3:
+            raise not_found(CONFIGMAP, "x")
+        return None
+
+
+@dataclass
+class CreateMany(CountTo):
+    """Wants seven objects at once."""
+
+    def decide(self, snapshot: Obj) -> Plan:
+        self.seen.append(0)
+        return Plan((Create(config("x")),) * 7 + (Update(config("a")),))
+
+    def follow_up(self, snapshot: Obj, outcome: Outcome) -> tuple[Action, ...]:
+        super().follow_up(snapshot, outcome)
+        if self.failures:
+            self.reached.set()
+        return ()
+
+
+async def test_a_failing_batch_of_creates_is_the_last() -> None:
+    """1, then 2 of which one is refused: the other 4 and the status are not tried."""
+    client, controller = Refusing({KEY: config("a")}), CreateMany(goal=0)
+    await run_until_reached(controller, client)
+    assert len(client.applied) == 3
+    assert len(controller.failures) == 1
