@@ -14,6 +14,7 @@ from nodrop.agent.probers.protocol import Prober
 from nodrop.agent.runtime.protocol import ContainerState, Runtime
 from nodrop.agent.settings import AgentSettings, Host
 from nodrop.agent.traffic import Traffic
+from nodrop.agent.volumes import NamedVolumes, VolumeStore
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.clock import Clock
@@ -29,7 +30,7 @@ class Agent:
     There is one node, so every pod is its own, whatever its nodeName says: a machine that was
     renamed goes on with its pods. ``cache`` must follow Pods, ConfigMaps, Secrets and Services;
     the agent reads nothing else. Killed at any moment, a new one finds the pods running, and
-    goes on where this one was.
+    goes on where this one was. Without ``volumes`` those of pods exist only by name.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Agent:
         clock: Clock,
         folders: PodFolders,
         settings: AgentSettings,
+        volumes: VolumeStore | None = None,
     ) -> None:
         self._host = Host(
             client=client,
@@ -54,6 +56,7 @@ class Agent:
             folders=folders,
             settings=settings,
             addresses=AddressPool(settings.pod_cidr),
+            volumes=volumes or NamedVolumes(),
         )
         self._workers: dict[str, PodWorker] = {}
         self._group: asyncio.TaskGroup | None = None

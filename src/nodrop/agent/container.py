@@ -22,6 +22,7 @@ from nodrop.agent.plan.pod import (
 from nodrop.agent.plan.restart import delay_before_s, next_delay_s, policy_of, restarts
 from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
+from nodrop.agent.pod_volumes import PodVolumes
 from nodrop.agent.runtime.protocol import ContainerId, ContainerState, Exit, RuntimeFailure
 from nodrop.events import Reason
 
@@ -32,7 +33,12 @@ class PodContainer:
     """A container from its first start, or its adoption, to its last end."""
 
     def __init__(
-        self, pod: PodContext, container: Container, found: Sequence[ContainerState]
+        self,
+        pod: PodContext,
+        container: Container,
+        found: Sequence[ContainerState],
+        *,
+        volumes: PodVolumes,
     ) -> None:
         self.container = container
         #: Set after the first attempt to start it, successful (postStart included) or not.
@@ -41,7 +47,7 @@ class PodContainer:
         self.up = asyncio.Event()
         #: Set once it has ended for good, or will never have been started.
         self.gone = asyncio.Event()
-        self._pod = pod
+        self._pod, self._volumes = pod, volumes
         self._wake = asyncio.Event()
         first = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
         self._state: State = Waiting(first)
@@ -219,10 +225,10 @@ class PodContainer:
         return end
 
     def _end_of(self, state: ContainerState, ended: Exit) -> Terminated:
-        message = ""
-        if ended.code != 0 and self.container.logs_as_message:
-            name, attempt = self.container.name, attempt_of(state.id)
-            message = self._pod.host.folders.last_words(self._pod.uid, name, attempt)
+        host, name, attempt = self._pod.host, self.container.name, attempt_of(state.id)
+        message = host.volumes.message(self._pod.uid, name, attempt)
+        if not message and ended.code != 0 and self.container.logs_as_message:
+            message = host.folders.last_words(self._pod.uid, name, attempt)
         return Terminated(
             ended.code, state.started_at, ended.at, state.id, ended.known, message=message
         )
@@ -257,7 +263,7 @@ class PodContainer:
     async def _start(self) -> ContainerState:
         host, name = self._pod.host, self.container.name
         image = self.container.image
-        launch = prepare_launch(self._pod, self.container, self._attempt)
+        launch = prepare_launch(self._pod, self._volumes, self.container, self._attempt)
         for sentence in launch.skipped:
             await self._pod.emit("Warning", Reason.INVALID_ENVIRONMENT_VARIABLE_NAMES, sentence)
         state = await host.runtime.start(launch.spec)
@@ -285,7 +291,7 @@ class PodContainer:
         await host.runtime.signal(state.id, Signals.SIGKILL)
         await host.runtime.wait(state.id)
         await host.runtime.remove(state.id)
-        launch = prepare_launch(self._pod, self.container, self._attempt)
+        launch = prepare_launch(self._pod, self._volumes, self.container, self._attempt)
         return await host.runtime.start(launch.spec)
 
     async def _forget_previous(self) -> None:

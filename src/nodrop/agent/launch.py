@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nodrop.agent.facts import facts_of, lookup_of
 from nodrop.agent.plan.command import (
     BASE_DIR_ANNOTATION,
     container_argv,
@@ -13,16 +14,15 @@ from nodrop.agent.plan.command import (
 from nodrop.agent.plan.env import (
     ConfigurationError,
     Environment,
-    PodFacts,
-    Source,
     container_environment,
 )
 from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
+from nodrop.agent.pod_volumes import PodVolumes
 from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec
 from nodrop.events import Reason
-from nodrop.model.kinds import CONFIGMAP, SECRET, SERVICE
-from nodrop.model.meta import Obj, ObjectKey, annotations_of
+from nodrop.model.kinds import SERVICE
+from nodrop.model.meta import annotations_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,10 @@ def attempt_of(id: ContainerId) -> int:
     return int(id.rsplit("_", 1)[1])
 
 
-def prepare_launch(pod: PodContext, container: Container, attempt: int) -> Launch:
+def prepare_launch(
+    pod: PodContext, volumes: PodVolumes, container: Container, attempt: int
+) -> Launch:
     """All that the runtime needs. Raises ConfigurationError when something is missing."""
-    if container.mounts:
-        raise ConfigurationError(
-            f"{container.field}.volumeMounts: nodrop does not mount volumes yet "
-            f"({', '.join(m.volume for m in container.mounts)}); let the program use a path of "
-            "this machine",
-            Reason.UNSUPPORTED,
-        )
     host = pod.host
     environment = _environment(pod, container)
     base_dir = annotations_of(pod.pod).get(BASE_DIR_ANNOTATION) or host.settings.base_dir
@@ -72,6 +67,7 @@ def prepare_launch(pod: PodContext, container: Container, attempt: int) -> Launc
             "pod": pod.key.name,
             "container": container.name,
         },
+        mounts=volumes.mounts(container, attempt, environment.own),
     )
     return Launch(spec, environment.skipped)
 
@@ -91,15 +87,11 @@ def _inherited(pod: PodContext) -> dict[str, str]:
 
 
 def _environment(pod: PodContext, container: Container) -> Environment:
-    cache, settings, namespace = pod.host.cache, pod.host.settings, pod.key.namespace
-
-    def lookup(source: Source, name: str) -> Obj | None:
-        return cache.get(ObjectKey(CONFIGMAP if source == "ConfigMap" else SECRET, namespace, name))
-
+    services = pod.host.cache.list(SERVICE, pod.key.namespace) if pod.spec.service_links else ()
     return container_environment(
         container,
         pod.pod,
-        facts=PodFacts(pod.ip, settings.host_ip, settings.node, pod.spec.service_account),
-        lookup=lookup,
-        services=cache.list(SERVICE, namespace) if pod.spec.service_links else (),
+        facts=facts_of(pod),
+        lookup=lookup_of(pod),
+        services=services,
     )

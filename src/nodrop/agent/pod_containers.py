@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from nodrop.agent.container import PodContainer
 from nodrop.agent.plan.pod import ContainerView
+from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
+from nodrop.agent.pod_volumes import PodVolumes
 from nodrop.agent.runtime.protocol import ContainerState
+
+log = logging.getLogger(__name__)
 
 
 class PodContainers:
@@ -16,8 +21,12 @@ class PodContainers:
 
     def __init__(self, pod: PodContext, found: Sequence[ContainerState]) -> None:
         self._pod = pod
-        self._init = tuple(PodContainer(pod, c, found) for c in pod.spec.init_containers)
-        self._regular = tuple(PodContainer(pod, c, found) for c in pod.spec.containers)
+        self._volumes = volumes = PodVolumes(pod)
+
+        def made(containers: Sequence[Container]) -> tuple[PodContainer, ...]:
+            return tuple(PodContainer(pod, c, found, volumes=volumes) for c in containers)
+
+        self._init, self._regular = made(pod.spec.init_containers), made(pod.spec.containers)
         self.everyone = self._init + self._regular
 
     def init_views(self) -> tuple[ContainerView, ...]:
@@ -27,6 +36,8 @@ class PodContainers:
         return tuple(container.view() for container in self._regular)
 
     def wake(self) -> None:
+        """A ConfigMap, a Secret or the pod itself has changed."""
+        self._volumes.wake()
         for container in self.everyone:
             container.wake()
 
@@ -41,6 +52,9 @@ class PodContainers:
         async with asyncio.TaskGroup() as group:
             if any(container.has_run for container in self._regular):
                 self._go_on(group)
+            elif not await self._volumes.ready():
+                for never in self.everyone:
+                    never.skip()
             elif await self._initialize(group):
                 await self._start_regular(group)
             for container in self._regular:
@@ -49,6 +63,8 @@ class PodContainers:
 
     def _go_on(self, group: asyncio.TaskGroup) -> None:
         """After a restart of ours: whatever ran goes on at once, init containers are not redone."""
+        if failure := self._volumes.refresh():
+            log.warning("pod %s: %s", self._pod, failure)
         for container in self.everyone:
             if container.container.step:
                 container.skip()

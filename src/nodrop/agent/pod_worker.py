@@ -42,6 +42,7 @@ class PodWorker:
         self._context = PodContext(host, pod)
         self._containers: PodContainers | None = None
         self._budget: Budget | None = None
+        self._ends = Deadline(0.0)  # when the budget ends, by the loop: the wall clock may be set
         self._deletion = ""  # the deletionTimestamp that the budget was made from
         self._withdrawing: Deadline | None = None
         self._stopping = False
@@ -53,8 +54,10 @@ class PodWorker:
 
     def saw(self, pod: Obj) -> None:
         """A newer version of the object: perhaps it shall end, or end sooner."""
-        before = self._context.spec
+        before, labels = self._context.spec, _told(self._context.pod)
         self._context.saw(pod)
+        if _told(self._context.pod) != labels:
+            self.wake()  # downwardAPI volumes show labels and annotations
         if self._context.spec is not before:
             self._respecified.set()
             if self._containers is not None:
@@ -182,6 +185,7 @@ class PodWorker:
         self._context.terminating.set()
         self.wake()
         left_s = budget.left_s(self._now())
+        self._ends = Deadline.in_s(left_s)
         if self._withdrawing is not None:
             self._withdrawing.move_to(0)  # it is asked again, with what is left now
         if self._stopping:
@@ -283,7 +287,7 @@ class PodWorker:
 
     def _left_s(self) -> float:
         assert self._budget is not None
-        return self._budget.left_s(self._now())
+        return self._ends.left_s
 
     def _drain_left_s(self) -> float:
         assert self._budget is not None
@@ -297,6 +301,11 @@ class PodWorker:
                 return await self._context.terminating.wait()
         except TimeoutError:
             return False
+
+
+def _told(pod: Obj) -> tuple[object, object]:
+    """Labels and annotations, as the downward API tells them."""
+    return pod["metadata"].get("labels"), pod["metadata"].get("annotations")
 
 
 def _first(failures: BaseExceptionGroup[Exception]) -> BaseException:

@@ -11,6 +11,7 @@ from nodrop.agent.plan.addresses import AddressPool
 from nodrop.agent.probers.protocol import Prober
 from nodrop.agent.runtime.protocol import ContainerState, Runtime
 from nodrop.agent.traffic import Traffic
+from nodrop.agent.volumes import VolumeStore
 from nodrop.client.actions import Emit
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client
@@ -28,7 +29,8 @@ class AgentSettings:
 
     ``base_dir`` is where relative paths of a pod begin that has no base-dir annotation.
     ``acknowledged`` False is the cluster-faithful order: hooks and SIGTERM at once, without
-    waiting for the proxy. ``path``, ``home`` and ``lang`` become PATH, HOME and LANG.
+    waiting for the proxy. ``path``, ``home`` and ``lang`` become PATH, HOME and LANG. ``cpus`` and
+    ``memory_bytes`` are what resourceFieldRef gives where no limit is set.
     """
 
     node: str
@@ -39,6 +41,8 @@ class AgentSettings:
     lang: str = "C.UTF-8"
     host_ip: str = "127.0.0.1"
     acknowledged: bool = True
+    cpus: int = 1
+    memory_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class Host:
     folders: PodFolders
     settings: AgentSettings
     addresses: AddressPool
+    volumes: VolumeStore
     redirects: bool = True
 
     async def containers_of(self, uid: str) -> list[ContainerState]:

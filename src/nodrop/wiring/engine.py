@@ -20,6 +20,7 @@ from nodrop.agent.folders import DiskFolders
 from nodrop.agent.probers.every import EveryProber
 from nodrop.agent.runtime.process import ProcessRuntime
 from nodrop.agent.settings import AgentSettings
+from nodrop.agent.volumes import DiskVolumes
 from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
 from nodrop.apiserver.certificates import ensure_certificates, server_context
@@ -277,6 +278,7 @@ def _build(
         clock=clock,
         folders=DiskFolders(state.pods),
         settings=_agent_settings(options, node, allocation.pod_cidr),
+        volumes=DiskVolumes(state.pods),
     )
     token = ensure_token(state.pki / "token")
     logs = FileLogs(state.pods, registry.get, clock)
@@ -309,6 +311,8 @@ def _agent_settings(options: EngineOptions, node: str, pod_cidr: str) -> AgentSe
         path=environment.get("PATH", os.defpath),
         home=environment.get("HOME", "/"),
         lang=environment.get("LANG", "C.UTF-8"),
+        cpus=psutil.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
     )
 
 

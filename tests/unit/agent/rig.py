@@ -14,6 +14,7 @@ from nodrop.agent.folders import PodFolders
 from nodrop.agent.probers.protocol import Prober
 from nodrop.agent.runtime.protocol import Runtime
 from nodrop.agent.settings import AgentSettings
+from nodrop.agent.volumes import NamedVolumes, VolumeStore
 from nodrop.client.actions import Create, Delete, Patch
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import ALL, WatchEvent
@@ -42,6 +43,7 @@ class Rig:
         folders: PodFolders,
         pod_cidr: str,
         clock: Clock | None = None,
+        volumes: VolumeStore | None = None,
         **settings: Any,
     ) -> None:
         self.clock = clock or SystemClock()
@@ -53,6 +55,7 @@ class Rig:
         self.client = LocalClient(self.registry, recorder)
         self.traffic = FakeTraffic()
         self.traffic.release.set()
+        self.volumes: VolumeStore = volumes or NamedVolumes()
         self.runtime, self.prober, self.folders = runtime, prober, folders
         self.settings: dict[str, Any] = {
             "node": "localhost",
@@ -76,6 +79,7 @@ class Rig:
             clock=self.clock,
             folders=self.folders,
             settings=AgentSettings(**self.settings),
+            volumes=self.volumes,
         )
 
     @asynccontextmanager

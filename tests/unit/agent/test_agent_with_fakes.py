@@ -8,7 +8,7 @@ from signal import Signals
 import pytest
 
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
-from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, ContainerState
+from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, ContainerState, Mount
 from nodrop.client.actions import Patch
 from nodrop.clock import SystemClock
 from nodrop.model.kinds import POD
@@ -252,14 +252,51 @@ async def test_a_missing_command_names_the_field(rig: Rig) -> None:
         await rig.until_gone("web")
 
 
-async def test_what_is_not_there_yet_is_refused_in_words(rig: Rig) -> None:
+async def test_a_missing_volume_source_holds_the_pod_and_its_deletion_is_quick(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    mount = [{"name": "settings", "mountPath": "/etc/app"}]
+    volumes = [{"name": "settings", "configMap": {"name": "app"}}]
     async with rig.running():
-        mount = [{"name": "data", "mountPath": "/data"}]
-        volumes = [{"name": "data", "emptyDir": {}}]
-        await rig.create(pod("a", container("serve", volumeMounts=mount), volumes=volumes))
-        await rig.until(lambda: len(rig.events("Unsupported")) == 1)
-        await rig.delete("a", grace_s=1)
-        await rig.until_gone("a")
+        for name in ("a", "b"):
+            await rig.create(pod(name, container("serve", volumeMounts=mount), volumes=volumes))
+        await rig.until(lambda: len(rig.events("FailedMount")) == 2)
+        assert set(rig.events("FailedMount")) == {
+            'MountVolume.SetUp failed for volume "settings" : configmap "app" not found'
+        }
+        assert container_status(rig.pod("a"))["state"]["waiting"] == {"reason": "ContainerCreating"}
+        async with asyncio.timeout(10):
+            await rig.delete("a")
+            await rig.until_gone("a")
+        await rig.create(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "app", "namespace": "default"},
+                "data": {"colour": "blue"},
+            }
+        )
+        made = await rig.until_ready("b")
+        uid = made["metadata"]["uid"]
+        assert runtime.containers[id_of(made)].spec.mounts == (
+            Mount(f"/pods/{uid}/volumes/settings", "/etc/app", read_only=False),
+            Mount(f"/pods/{uid}/messages/app/0", "/dev/termination-log", read_only=False),
+        )
+
+
+async def test_what_nodrop_has_no_volumes_for_is_refused_in_words(rig: Rig) -> None:
+    async with rig.running():
+        disk = {"name": "data", "persistentVolumeClaim": {"claimName": "disk"}}
+        token = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}
+        await rig.create(pod("a", container("serve"), volumes=[disk]))
+        await rig.create(pod("b", container("serve"), volumes=[token]))
+        await rig.until(lambda: len(rig.events("Unsupported")) == 2)
+        assert sorted(rig.events("Unsupported")) == [
+            "spec.volumes[0].persistentVolumeClaim: nodrop has no such volumes; use emptyDir, "
+            "configMap, secret, downwardAPI, projected or hostPath",
+            "spec.volumes[0].projected.sources[0].serviceAccountToken: nodrop has no service "
+            "accounts; leave it out",
+        ]
 
 
 async def test_a_refused_start_is_told_and_tried_again(rig: Rig, runtime: FakeRuntime) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nodrop.agent.plan.command import expand
+from nodrop.agent.plan.resources import resource_value
 from nodrop.agent.plan.spec import Container
 from nodrop.events import Reason
 from nodrop.model.meta import Obj, annotations_of, labels_of
@@ -40,6 +41,8 @@ class PodFacts:
     host_ip: str
     node: str
     service_account: str = "default"
+    cpus: int = 1
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def container_environment(
         _add_source(values, skipped, entry=entry, pod=pod, lookup=lookup)
     for variable in container.env:
         if variable.get("valueFrom"):
-            value = _value_from(variable, pod=pod, facts=facts, lookup=lookup)
+            value = _value_from(variable, container.name, pod=pod, facts=facts, lookup=lookup)
         else:
             value = expand(variable.get("value") or "", {**links, **values})
         if value is not None:
@@ -105,7 +108,9 @@ def _data(source: Source, reference: Obj, lookup: Lookup) -> Mapping[str, str]:
     return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
 
-def _value_from(variable: Obj, *, pod: Obj, facts: PodFacts, lookup: Lookup) -> str | None:
+def _value_from(
+    variable: Obj, container: str, *, pod: Obj, facts: PodFacts, lookup: Lookup
+) -> str | None:
     """The value of ``valueFrom``; None = optional and missing, the variable isn't set."""
     origin: Obj = variable["valueFrom"]
     if field := origin.get("fieldRef"):
@@ -114,9 +119,11 @@ def _value_from(variable: Obj, *, pod: Obj, facts: PodFacts, lookup: Lookup) -> 
         return _key("ConfigMap", reference, pod=pod, lookup=lookup)
     if reference := origin.get("secretKeyRef"):
         return _key("Secret", reference, pod=pod, lookup=lookup)
+    if reference := origin.get("resourceFieldRef"):
+        return resource_of(reference, pod, facts, own=container)
     raise ConfigurationError(
         f"env {variable['name']}: valueFrom.{'/'.join(origin)} is not supported by nodrop; "
-        "use value, fieldRef, configMapKeyRef or secretKeyRef"
+        "use value, fieldRef, resourceFieldRef, configMapKeyRef or secretKeyRef"
     )
 
 
@@ -150,6 +157,26 @@ def field_value(path: str, pod: Obj, facts: PodFacts) -> str:
     if path not in fields:
         raise ConfigurationError(f'fieldRef: field label not supported: "{path}"')
     return str(fields[path])
+
+
+def resource_of(reference: Obj, pod: Obj, facts: PodFacts, *, own: str = "") -> str:
+    """What a resourceFieldRef stands for; without a container's name it means ``own``."""
+    name, spec = reference.get("containerName") or own, pod["spec"]
+    for container in (*spec["containers"], *(spec.get("initContainers") or ())):
+        if container["name"] == name:
+            try:
+                return resource_value(
+                    container.get("resources") or {},
+                    reference,
+                    cpus=facts.cpus,
+                    memory_bytes=facts.memory_bytes,
+                )
+            except KeyError:
+                unknown = reference["resource"]
+                raise ConfigurationError(
+                    f"resourceFieldRef: unsupported container resource: {unknown}"
+                ) from None
+    raise ConfigurationError(f"resourceFieldRef: container {name} not found")
 
 
 def service_links(services: Iterable[Obj]) -> dict[str, str]:

@@ -72,6 +72,7 @@ class Mount:
     volume: str
     path: str
     sub_path: str = ""
+    sub_path_expr: str = ""
     read_only: bool = False
 
 
@@ -189,6 +190,7 @@ def _mount(spec: Obj) -> Mount:
         volume=spec["name"],
         path=spec["mountPath"],
         sub_path=spec.get("subPath") or "",
+        sub_path_expr=spec.get("subPathExpr") or "",
         read_only=bool(spec.get("readOnly")),
     )
 

@@ -38,7 +38,8 @@ def budget_of(pod: Obj, observed_at: datetime) -> Budget:
 
     Stored times are cut to whole seconds, so the request came within the second that follows
     ``deletionTimestamp − G``; ``observed_at``, when we first saw this timestamp, tells it more
-    exactly unless we saw it late (after a restart of ours).
+    exactly unless we saw it late (after a restart of ours). A request that lies ahead was made by
+    a clock that has been set back since: the whole grace period is left then, and no more.
 
     >>> pod = {"metadata": {"deletionTimestamp": "2026-11-23T10:00:30Z",
     ...                     "deletionGracePeriodSeconds": 30}}
@@ -49,7 +50,7 @@ def budget_of(pod: Obj, observed_at: datetime) -> Budget:
     grace_s = float(meta.get("deletionGracePeriodSeconds") or 0)
     earliest = parse_time(meta["deletionTimestamp"]) - timedelta(seconds=grace_s)
     latest = earliest + timedelta(seconds=1)
-    return Budget(max(earliest, min(observed_at, latest)), grace_s)
+    return Budget(min(observed_at, latest), grace_s)
 
 
 def forced_budget(now: datetime) -> Budget:

@@ -16,7 +16,7 @@ from nodrop.agent.runtime.protocol import (
     RuntimeFailure,
 )
 from nodrop.clock import Clock, SystemClock
-from nodrop.keeper.protocol import Keeper, KeeperFailure, ProcessRecord, ProcessSpec
+from nodrop.keeper.protocol import BindMount, Keeper, KeeperFailure, ProcessRecord, ProcessSpec
 
 #: The keeper also runs proxies: these labels tell which of its processes are containers.
 POD_UID_LABEL = "nodrop.dev/pod-uid"
@@ -99,6 +99,7 @@ def _process(spec: ContainerSpec) -> ProcessSpec:
         log=spec.log_path,
         bind_ip=spec.pod_ip,
         labels=labels,
+        mounts=[BindMount(m.source, m.target, m.read_only) for m in spec.mounts],
     )
 
 

@@ -17,6 +17,15 @@ class RuntimeFailure(Exception):
     """The runtime could not do what was asked; the message names what and on what."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or folder of this machine that the container finds at ``target``."""
+
+    source: str
+    target: str
+    read_only: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """All that a runtime needs to start one container."""
@@ -30,6 +39,7 @@ class ContainerSpec:
     pod_ip: str
     log_path: str
     labels: Mapping[str, str] = field(default_factory=dict)  # namespace, pod, … for people
+    mounts: tuple[Mount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
