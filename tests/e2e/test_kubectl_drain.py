@@ -84,6 +84,7 @@ async def test_drain_waits_for_the_budget(kubectl: Kubectl, served: Served) -> N
     for name in ("web-1", "web-2"):
         running_pod(served, name)
     allow(served, 1)
+    assert "Min available" in await kubectl("describe", "pdb", "web")
     row = (await kubectl("get", "pdb")).split()[-5:-1]
     assert row == ["web", "1", "N/A", "1"]
     node = ALLOCATION.node_name
