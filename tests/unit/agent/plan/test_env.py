@@ -26,9 +26,10 @@ POD: Obj = {
         "uid": "u1",
         "labels": {"app": "web"},
         "annotations": {"a/b": "c"},
-    }
+    },
+    "spec": {"containers": [{"name": "app", "resources": {"requests": {"memory": "64Mi"}}}]},
 }
-FACTS = PodFacts(pod_ip="127.9.0.2", host_ip="127.0.0.1", node="here")
+FACTS = PodFacts(pod_ip="127.9.0.2", host_ip="127.0.0.1", node="here", cpus=4)
 STORED: Mapping[tuple[str, str], Obj] = {
     ("ConfigMap", "settings"): {"data": {"COLOUR": "blue", "2bad": "x", "SIZE": "9"}},
     ("Secret", "keys"): {"data": {"TOKEN": base64.b64encode(b"s3cret").decode()}},
@@ -121,6 +122,8 @@ def test_downward_api(path: str, value: str) -> None:
         ({"secretKeyRef": {"name": "keys", "key": "TOKEN"}}, "s3cret"),
         ({"configMapKeyRef": {"name": "nope", "key": "x", "optional": True}}, None),
         ({"secretKeyRef": {"name": "keys", "key": "x", "optional": True}}, None),
+        ({"resourceFieldRef": {"resource": "limits.cpu"}}, "4"),
+        ({"resourceFieldRef": {"resource": "requests.memory", "divisor": "1Mi"}}, "64"),
     ],
 )
 def test_references(origin: Obj, value: str | None) -> None:
@@ -135,6 +138,14 @@ def test_references(origin: Obj, value: str | None) -> None:
         (
             {"configMapKeyRef": {"name": "settings", "key": "x"}},
             "couldn't find key x in ConfigMap shop/settings",
+        ),
+        (
+            {"resourceFieldRef": {"resource": "limits.gold"}},
+            "resourceFieldRef: unsupported container resource: limits.gold",
+        ),
+        (
+            {"resourceFieldRef": {"resource": "limits.cpu", "containerName": "x"}},
+            "resourceFieldRef: container x not found",
         ),
         ({"fieldRef": {"fieldPath": "spec.x"}}, 'fieldRef: field label not supported: "spec.x"'),
     ],
