@@ -128,7 +128,9 @@ def _plan_replicas(snapshot: Snapshot, active: Sequence[Obj]) -> Plan:
     if not is_deleting(replicaset):
         desired = _desired(replicaset)
         missing = desired - len(active)
-        gone = victims(active, min(-missing, _BURST), now) if missing < 0 else ()
+        wait_s = replicaset["spec"].get("minReadySeconds") or 0
+        excess = min(max(-missing, 0), _BURST)
+        gone = victims(active, excess, now, min_ready_s=wait_s) if excess else ()
         actions += [Create(_new_pod(replicaset))] * min(max(missing, 0), _BURST)
         actions += [Delete(key_of(pod), uid=uid_of(pod)) for pod in gone]
         if missing:

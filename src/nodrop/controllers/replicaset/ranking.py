@@ -6,21 +6,28 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import cmp_to_key
 
-from nodrop.controllers.pods import phase_of, ready_since
+from nodrop.controllers.pods import is_available, phase_of, ready_since
 from nodrop.model.meta import Obj, annotations_of, parse_time
 
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
-def victims(pods: Iterable[Obj], count: int, now: datetime) -> tuple[Obj, ...]:
-    """The ``count`` pods whose end costs least, the first to go first."""
+def victims(
+    pods: Iterable[Obj], count: int, now: datetime, *, min_ready_s: int = 0
+) -> tuple[Obj, ...]:
+    """The ``count`` pods whose end costs least, the first to go first.
+
+    Beyond upstream: a ready pod that isn't available yet goes before one that is. The Deployment
+    counts on that when it shrinks a set by what is unavailable in it; upstream's powers of two
+    would take available ones and break the floor (S5).
+    """
     known = tuple(pods)
     if count >= len(known):
         return known
 
     def compare(one: Obj, other: Obj) -> int:
-        return _compare(one, other, now)
+        return _compare(one, other, now, min_ready_s)
 
     ordered = sorted(known, key=cmp_to_key(compare))
     return tuple(ordered[: max(0, count)])
@@ -29,9 +36,9 @@ def victims(pods: Iterable[Obj], count: int, now: datetime) -> tuple[Obj, ...]:
 # Private
 
 
-def _compare(one: Obj, other: Obj, now: datetime) -> int:
+def _compare(one: Obj, other: Obj, now: datetime, min_ready_s: int) -> int:
     """Negative if ``one`` goes before ``other``."""
-    by_state = _sign(_state_rank(one), _state_rank(other))
+    by_state = _sign(_state_rank(one, now, min_ready_s), _state_rank(other, now, min_ready_s))
     if by_state:
         return by_state
     since, since_other = ready_since(one), ready_since(other)
@@ -46,12 +53,13 @@ def _compare(one: Obj, other: Obj, now: datetime) -> int:
     return _by_uid(one, other)
 
 
-def _state_rank(pod: Obj) -> tuple[int, ...]:
-    """Unscheduled, Pending, Unknown, unready and cheap pods first."""
+def _state_rank(pod: Obj, now: datetime, min_ready_s: int) -> tuple[int, ...]:
+    """Unscheduled, Pending, Unknown, unready, unavailable and cheap pods first."""
     return (
         1 if pod["spec"].get("nodeName") else 0,
         _PHASES.get(phase_of(pod), 2),
         1 if ready_since(pod) else 0,
+        1 if is_available(pod, min_ready_s, now) else 0,
         _deletion_cost(pod),
     )
 

@@ -56,6 +56,13 @@ def test_the_first_goes_before_the_other(first: Obj, then: Obj) -> None:
     assert victims([first, then], 1, NOW) == (first,)
 
 
+def test_what_is_not_available_yet_goes_before_what_is() -> None:
+    """S5: in one bucket of ready times the uid would take the available pod."""
+    available, young = pod("a", ready_for_s=110, cost=-9), pod("z", ready_for_s=100)
+    assert victims([available, young], 1, NOW, min_ready_s=105) == (young,)
+    assert victims([available, young], 1, NOW) == (available,)
+
+
 def test_if_all_go_the_order_does_not_matter() -> None:
     pods = (pod("b"), pod("a", ready_for_s=None))
     assert victims(pods, 2, NOW) == pods
