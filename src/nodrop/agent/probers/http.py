@@ -42,7 +42,7 @@ class HttpProber:
 
     async def _get(self, target: HttpTarget) -> ProbeResult:
         url, headers = url_of(target), headers_of(target)
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MOST_REDIRECTS):
             async with self._open().get(
                 url,
                 headers=headers,
@@ -50,15 +50,16 @@ class HttpProber:
                 skip_auto_headers=_NOTHING_ADDED,
                 ssl=_UNVERIFIED if url.scheme == "https" else True,
             ) as answer:
-                await answer.content.read(_MOST_BODY_BYTES)
+                body = await answer.content.read(_MOST_BODY_BYTES)
                 where = answer.headers.get("Location")
                 if answer.status not in _REDIRECTS or not where:
                     return _verdict(answer.status)
             there = url.join(URL(where))
             if there.host != url.host:
-                return ProbeResult("success", warning=_redirected(url, there))
+                return ProbeResult("success", warning=_redirected(body))
             url = there
-        return ProbeResult("failure", f"stopped after {_MOST_REDIRECTS} redirects")
+        why = f"stopped after {_MOST_REDIRECTS} redirects"
+        return ProbeResult("failure", f'Get "{url}": {why}')
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -99,8 +100,9 @@ def _verdict(status: int) -> ProbeResult:
     return ProbeResult("failure", f"HTTP probe failed with statuscode: {status}")
 
 
-def _redirected(url: URL, there: URL) -> str:
-    return f"probe terminated redirects: {url} leads to another host: {there}"
+def _redirected(body: bytes) -> str:
+    """Upstream's words for a redirect that leads to another host."""
+    return f"Probe terminated redirects, Response body: {body.decode(errors='replace')}"
 
 
 def _unverified() -> ssl.SSLContext:
