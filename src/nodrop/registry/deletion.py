@@ -14,6 +14,7 @@ from nodrop.registry.interface import DeleteOptions
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 _DEFAULT_GRACE_S = 30
+_MOST_GRACE_S = 2147483647
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +105,19 @@ def _grace_s(kind: Kind, obj: Obj, asked_s: int | None) -> int:
         wanted = spec.get("terminationGracePeriodSeconds")
     if wanted is None:
         wanted = _DEFAULT_GRACE_S
-    return 1 if wanted < 0 else wanted
+    return _within_calendar(wanted)
+
+
+def _within_calendar(wanted_s: int) -> int:
+    """Below 0 means 1 (as upstream); what reaches beyond the calendar is cut."""
+    return 1 if wanted_s < 0 else min(wanted_s, _MOST_GRACE_S)
 
 
 def _shorten(meta: dict[str, Any], asked_s: int | None, now: datetime) -> None:
     present_s: int = meta.get("deletionGracePeriodSeconds") or 0
     if asked_s is None:
         return
-    asked_s = 1 if asked_s < 0 else asked_s
+    asked_s = _within_calendar(asked_s)
     if asked_s >= present_s:
         return
     marked_at = parse_time(meta["deletionTimestamp"]) - timedelta(seconds=present_s)

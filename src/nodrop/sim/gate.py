@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from signal import Signals
 from typing import TypeVar
 
 from nodrop.agent.plan.probes import Target
@@ -220,7 +219,7 @@ class GatedRuntime:
         self._gate.check()
         return await self._runtime.wait(container)
 
-    async def signal(self, container: ContainerId, signal: Signals) -> None:
+    async def signal(self, container: ContainerId, signal: int) -> None:
         await self._gate.through("signal", lambda: self._runtime.signal(container, signal))
 
     async def exec(

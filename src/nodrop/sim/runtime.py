@@ -130,13 +130,15 @@ class SimRuntime:
         assert app.state.exit is not None
         return app.state.exit
 
-    async def signal(self, container: ContainerId, signal: Signals) -> None:
-        half_s = await self._begin(f"sending {signal.name} to container {container}")
+    async def signal(self, container: ContainerId, signal: int) -> None:
+        # Real-time signals have no names of their own in Python, and one effect here.
+        named = Signals(min(signal, Signals.SIGRTMIN))
+        half_s = await self._begin(f"sending {named.name} to container {container}")
         app = self.apps.get(container)
         if app is not None and app.running:
-            self._watcher.on_signal(app, signal)
-            self._take(app, signal)
-        await self._finish(half_s, f"sending {signal.name} to container {container}")
+            self._watcher.on_signal(app, named)
+            self._take(app, named)
+        await self._finish(half_s, f"sending {named.name} to container {container}")
 
     async def exec(
         self, container: ContainerId, command: Sequence[str], *, timeout_s: float | None

@@ -71,7 +71,7 @@ class FakeContainer:
     spec: ContainerSpec
     state: ContainerState
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    signals: list[Signals] = field(default_factory=list)
+    signals: list[int] = field(default_factory=list)
     signalled: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -117,7 +117,7 @@ class FakeRuntime:
         assert held.state.exit is not None
         return held.state.exit
 
-    async def signal(self, container: ContainerId, signal: Signals) -> None:
+    async def signal(self, container: ContainerId, signal: int) -> None:
         held = self.containers.get(container)
         if held is None or held.state.exit is not None:
             return

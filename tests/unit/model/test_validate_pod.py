@@ -175,6 +175,16 @@ def test_a_container_is_refused(container: Obj, expected: str) -> None:
             "than terminationGracePeriodSeconds (30)",
         ),
         (
+            {"lifecycle": {"stopSignal": "SIGRTMIN+30"}},
+            f'{C}.lifecycle.stopSignal: Invalid value: "SIGRTMIN+30": must be the name of a '
+            "signal, such as SIGTERM, SIGUSR1, SIGRTMIN+3 or SIGRTMAX-2",
+        ),
+        (
+            {"livenessProbe": GET | {"terminationGracePeriodSeconds": 2**31}},
+            f"{C}.livenessProbe.terminationGracePeriodSeconds: Invalid value: 2147483648: "
+            "must be no more than 2147483647",
+        ),
+        (
             {"lifecycle": {"postStart": {}}},
             f"{C}.lifecycle.postStart: Required value: must specify a handler type",
         ),
@@ -188,6 +198,7 @@ def test_probes_and_hooks_are_refused(probes: Obj, expected: str) -> None:
     "container",
     [
         {"lifecycle": {"preStop": {"sleep": {"seconds": 30}}}},
+        {"lifecycle": {"stopSignal": "SIGRTMIN+3"}},
         {"lifecycle": {"preStop": {"sleep": {"seconds": 0}}}},
         {"lifecycle": {"preStop": {"tcpSocket": {"port": 80}}}},
         {"readinessProbe": GET | {"successThreshold": 4, "failureThreshold": 0}},
@@ -216,6 +227,12 @@ def test_containers_that_are_fine(container: Obj) -> None:
             0,
             "spec.activeDeadlineSeconds: Invalid value: 0: "
             "must be between 1 and 2147483647, inclusive",
+        ),
+        (
+            "spec.terminationGracePeriodSeconds",
+            2**63 - 1,
+            "spec.terminationGracePeriodSeconds: Invalid value: 9223372036854775807: "
+            "must be no more than 2147483647",
         ),
         (
             "spec.volumes",

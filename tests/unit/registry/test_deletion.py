@@ -36,6 +36,8 @@ def pod(status: Obj, grace_s: int | None = 30) -> Obj:
         (RUNNING, 30, 0, 0, True),  # --force
         (RUNNING, 30, -1, 1, False),
         (RUNNING, -5, None, 1, False),
+        (RUNNING, 2**63 - 1, None, 2**31 - 1, False),  # no date would lie that far ahead
+        (RUNNING, 30, 2**63 - 1, 2**31 - 1, False),
         ({"phase": "Pending"}, 30, None, 0, True),  # the agent has not begun
         ({**RUNNING, "phase": "Succeeded"}, 30, None, 0, True),
         ({**RUNNING, "phase": "Failed"}, 30, 60, 0, True),

@@ -8,6 +8,7 @@ from signal import Signals
 from typing import Any, Literal, TypeAlias
 
 from nodrop.model.meta import Obj
+from nodrop.model.signals import signal_number
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 Section = Literal["containers", "initContainers"]
@@ -99,7 +100,7 @@ class Container:
     startup: Probe | None = None
     post_start: Handler | None = None
     pre_stop: Handler | None = None
-    stop_signal: Signals = Signals.SIGTERM
+    stop_signal: int = Signals.SIGTERM
     mounts: tuple[Mount, ...] = ()
     termination_path: str = DEFAULT_TERMINATION_PATH
     logs_as_message: bool = False  # terminationMessagePolicy FallbackToLogsOnError
@@ -156,7 +157,6 @@ def _containers(spec: Obj, section: Section) -> tuple[Container, ...]:
 
 def _container(spec: Obj, section: Section, index: int) -> Container:
     lifecycle: Obj = spec.get("lifecycle") or {}
-    stop_signal = lifecycle.get("stopSignal")
     return Container(
         name=spec["name"],
         section=section,
@@ -178,7 +178,7 @@ def _container(spec: Obj, section: Section, index: int) -> Container:
         startup=_probe(spec.get("startupProbe")),
         post_start=_handler(lifecycle.get("postStart")),
         pre_stop=_handler(lifecycle.get("preStop")),
-        stop_signal=Signals[stop_signal] if stop_signal else Signals.SIGTERM,
+        stop_signal=signal_number(lifecycle.get("stopSignal") or "") or Signals.SIGTERM,
         mounts=tuple(_mount(mount) for mount in spec.get("volumeMounts") or ()),
         termination_path=spec.get("terminationMessagePath") or DEFAULT_TERMINATION_PATH,
         logs_as_message=spec.get("terminationMessagePolicy") == "FallbackToLogsOnError",

@@ -50,9 +50,11 @@ class ProcessRuntime:
                 return Exit(_UNKNOWN_CODE, self._clock.now(), known=False)
             raise RuntimeFailure(f"waiting for container {container}: {failure}") from failure
 
-    async def signal(self, container: ContainerId, signal: Signals) -> None:
-        async with _attempt(f"sending {signal.name} to container {container}", absent_is_fine=True):
-            await self._keeper.signal(container, signal, tree=signal is Signals.SIGKILL)
+    async def signal(self, container: ContainerId, signal: int) -> None:
+        async with _attempt(
+            f"sending signal {int(signal)} to container {container}", absent_is_fine=True
+        ):
+            await self._keeper.signal(container, signal, tree=signal == Signals.SIGKILL)
 
     async def exec(
         self, container: ContainerId, command: Sequence[str], *, timeout_s: float | None

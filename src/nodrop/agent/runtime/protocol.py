@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from signal import Signals
 from typing import NewType, Protocol
 
 ContainerId = NewType("ContainerId", str)
@@ -92,7 +91,7 @@ class Runtime(Protocol):
         """Wait for the main process to end. Several may wait. Unknown id → Exit(known=False)."""
         ...
 
-    async def signal(self, container: ContainerId, signal: Signals) -> None:
+    async def signal(self, container: ContainerId, signal: int) -> None:
         """Send to the main process; SIGKILL goes to the whole tree, setsid children included.
 
         A container that has ended is not an error.

@@ -10,6 +10,8 @@ from nodrop.model.errors import Cause
 
 NON_NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
+#: Periods in seconds end here (68 years): a date that lies beyond the calendar can't be computed.
+MOST_INT32 = 2147483647
 
 
 def shown(value: Any) -> str:

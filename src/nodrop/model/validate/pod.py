@@ -8,6 +8,7 @@ from nodrop.model.errors import Cause
 from nodrop.model.meta import Obj
 from nodrop.model.trees import clone
 from nodrop.model.validate.causes import (
+    MOST_INT32,
     duplicate,
     forbidden,
     invalid,
@@ -24,7 +25,6 @@ from nodrop.model.validate.names import dns_label, dns_subdomain, qualified_name
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
-_MOST_INT32 = 2147483647
 _NOT_SOURCES = ("name",)
 UPDATE_RULE = (
     "pod updates may not change fields other than `spec.containers[*].image`,"
@@ -42,9 +42,13 @@ def validate_pod_spec(spec: Obj, path: str) -> list[Cause]:
     causes += one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     causes += one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
     deadline_s = spec.get("activeDeadlineSeconds")
-    if deadline_s is not None and not 1 <= deadline_s <= _MOST_INT32:
-        text = f"must be between 1 and {_MOST_INT32}, inclusive"
+    if deadline_s is not None and not 1 <= deadline_s <= MOST_INT32:
+        text = f"must be between 1 and {MOST_INT32}, inclusive"
         causes.append(invalid(f"{path}.activeDeadlineSeconds", deadline_s, text))
+    grace_s = spec.get("terminationGracePeriodSeconds")
+    if grace_s is not None and grace_s > MOST_INT32:
+        text = f"must be no more than {MOST_INT32}"
+        causes.append(invalid(f"{path}.terminationGracePeriodSeconds", grace_s, text))
     causes += validate_labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
     causes += _names(spec, path)
     return causes

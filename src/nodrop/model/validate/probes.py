@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from nodrop.model.errors import Cause
 from nodrop.model.meta import Obj
-from nodrop.model.validate.causes import forbidden, invalid, non_negative, one_of, required
+from nodrop.model.signals import signal_number
+from nodrop.model.validate.causes import (
+    MOST_INT32,
+    forbidden,
+    invalid,
+    non_negative,
+    one_of,
+    required,
+)
 from nodrop.model.validate.names import header_name, port_number, port_number_or_name
 
 _SCHEMES = ("HTTP", "HTTPS")
@@ -46,6 +54,9 @@ def _probe(probe: Obj, path: str) -> list[Cause]:
     if grace_s is not None and grace_s <= 0:
         at = f"{path}.terminationGracePeriodSeconds"
         causes.append(invalid(at, grace_s, "must be greater than 0"))
+    if grace_s is not None and grace_s > MOST_INT32:
+        at = f"{path}.terminationGracePeriodSeconds"
+        causes.append(invalid(at, grace_s, f"must be no more than {MOST_INT32}"))
     return causes
 
 
@@ -55,7 +66,14 @@ def validate_hooks(lifecycle: Obj, path: str, grace_s: int | None) -> list[Cause
     for name in ("postStart", "preStop"):
         if name in lifecycle:
             causes += _handler(lifecycle[name], f"{path}.{name}", grace_s=grace_s)
-    return causes
+    return causes + _stop_signal(lifecycle.get("stopSignal"), f"{path}.stopSignal")
+
+
+def _stop_signal(name: str | None, path: str) -> list[Cause]:
+    if not name or signal_number(name) is not None:
+        return []
+    text = "must be the name of a signal, such as SIGTERM, SIGUSR1, SIGRTMIN+3 or SIGRTMAX-2"
+    return [invalid(path, name, text)]
 
 
 def _handler(handler: Obj, path: str, *, grace_s: int | None) -> list[Cause]:
