@@ -19,10 +19,11 @@ from nodrop.client.actions import Action, Create, Delete, Emit, Patch, Plan, Upd
 from nodrop.client.cache import Cache
 from nodrop.controllers.deployment.controller import DeploymentController
 from nodrop.controllers.deployment.snapshot import deployment_view
+from nodrop.controllers.disruption.controller import DisruptionController
 from nodrop.controllers.pods import is_active, is_available
 from nodrop.controllers.replicaset.controller import ReplicaSetController
 from nodrop.model.errors import ApiError, already_exists, conflict, not_found
-from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET, Kind
+from nodrop.model.kinds import DEPLOYMENT, POD, PODDISRUPTIONBUDGET, REPLICASET, Kind
 from nodrop.model.meta import Obj, ObjectKey, controller_of, format_time, key_of
 
 KEY = ObjectKey(DEPLOYMENT, "default", "web")
@@ -149,15 +150,20 @@ class Engine:
     """Both controllers, with decisions that wait to be applied."""
 
     world: World
-    deployments: DeploymentController = field(default_factory=DeploymentController)
-    replicasets: ReplicaSetController = field(default_factory=ReplicaSetController)
+    controllers: dict[Kind, Any] = field(
+        default_factory=lambda: {
+            DEPLOYMENT: DeploymentController(),
+            REPLICASET: ReplicaSetController(),
+            PODDISRUPTIONBUDGET: DisruptionController(),
+        }
+    )
     waiting: dict[ObjectKey, tuple[Any, Plan]] = field(default_factory=dict)
 
     def reconciled(self) -> Sequence[ObjectKey]:
-        return [key for key in self.world.objects if key.kind in (DEPLOYMENT, REPLICASET)]
+        return [key for key in self.world.objects if key.kind in self.controllers]
 
     def decide(self, key: ObjectKey) -> Plan:
-        controller: Any = self.deployments if key.kind == DEPLOYMENT else self.replicasets
+        controller = self.controllers[key.kind]
         snapshot = controller.read(cast(Cache, self.world), key, self.world.now)
         plan: Plan = controller.decide(snapshot)
         self.waiting[key] = (snapshot, plan)

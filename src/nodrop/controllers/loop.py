@@ -289,11 +289,15 @@ class _Runner(Generic[S]):
             log.warning("%s: %s: the cache has not seen our write", self.controller.name, key)
 
     def _retry(self, key: ObjectKey, error: ApiError) -> None:
-        """Look again with backoff; a conflict is everyday life, others are logged once."""
+        """Look again with backoff; failures are logged once.
+
+        A conflict is everyday life, and so is an object that was deleted a moment ago: the next
+        look doesn't find it either.
+        """
         tries = self.queue.add_failed(key)
         if error.reason == "Conflict":
             return
-        if tries == 1:
+        if tries == (2 if error.reason == "NotFound" else 1):
             log.warning("%s: %s: %s; looking again", self.controller.name, key, error)
         elif tries == MAX_TRIES + 1:
             log.error("%s: %s: gave up for now: %s", self.controller.name, key, error)
