@@ -23,6 +23,7 @@ class PodFact:
     name: str
     owner: str
     probed: bool
+    version: int = 0
     sleep_hook_s: float = 0.0
     ip: str = ""
     ready_s: float | None = None
@@ -118,6 +119,11 @@ class Facts:
             if bounds.since_s < since_s:
                 return
 
+    def hold_s(self, pod: PodFact) -> int:
+        """S9: how long the pod gets no traffic after it was ready."""
+        owner = self.sets.get(pod.owner)
+        return 0 if pod.probed or owner is None else owner.min_ready_s
+
     # Private
 
     def _take_pod(self, change: Change, now_s: float, now: datetime, *, by_user: bool) -> None:
@@ -191,6 +197,7 @@ def _new_pod(pod: Obj, now_s: float) -> PodFact:
     probed = any(container.get("readinessProbe") for container in pod["spec"]["containers"])
     name = pod["metadata"]["name"]
     fact = PodFact(uid_of(pod), name, owner.get("uid", ""), probed, unready_s=now_s)
+    fact.version = int(pod["spec"]["containers"][0]["command"][1])
     fact.sleep_hook_s = max(_sleep_s(container) for container in pod["spec"]["containers"])
     return fact
 

@@ -11,6 +11,7 @@ from nodrop.model.kinds import REPLICASET
 from nodrop.model.meta import Obj, object_kind, uid_of
 from nodrop.proxy.protocol import RoutingTable
 from nodrop.sim.facts import Facts, PodFact, SetFact
+from nodrop.sim.scenario import Version
 
 #: Two things in one virtual instant, and the rounding of binary fractions.
 TOLERANCE_S = 0.02
@@ -101,15 +102,42 @@ def wrong_backend(
         return f"{pod.name}, which was never ready"
     if pod.ready_s is None and now_s - pod.unready_s > LATE_S:
         return f"{pod.name}, not ready since {pod.unready_s:.3f}"
-    if not pod.probed and pod.ready_at is not None and pod.deleted_s is None:
-        hold_s = facts.sets[pod.owner].min_ready_s if pod.owner in facts.sets else 0
-        if (now - pod.ready_at).total_seconds() < hold_s - TOLERANCE_S:
+    if pod.ready_at is not None and pod.deleted_s is None:
+        hold_s, ran_s = facts.hold_s(pod), (now - pod.ready_at).total_seconds()
+        if 0 <= ran_s < hold_s - TOLERANCE_S:
             return f"{pod.name}, without a probe and not running for {hold_s} s yet"
     if pod.deleted_s is not None and now_s - pod.deleted_s > LATE_S:
         others = [uid for uid in table.pods() if uid != pod.uid]
         if any((o := facts.pods.get(uid)) and o.active and o.ready_s is not None for uid in others):
             return f"{pod.name}, which is being ended while others are ready"
     return None
+
+
+def unused_pod(facts: Facts, now_s: float, now: datetime) -> str | None:
+    """S5, S11: a request found no backend; that is wrong while a pod has long been ready."""
+    for pod in facts.active():
+        if pod.ready_s is None or pod.ready_at is None:
+            continue
+        due_s = facts.hold_s(pod) + 2 * LATE_S
+        if now_s - pod.ready_s > due_s and (now - pod.ready_at).total_seconds() > due_s:
+            return f"a request finds no backend; {pod.name} is ready since {pod.ready_s:.3f}"
+    return None
+
+
+def may_have_traffic(version: Version, hold_s: int) -> bool:
+    """Whether nodrop can know that the app serves: from a probe, or from a long enough hold."""
+    behaviour = version.behaviour
+    known = version.readiness_period_s or version.startup_period_s
+    return bool(known) or behaviour.start_s * (1 + behaviour.jitter) <= hold_s
+
+
+def lost_request(pod: PodFact, why: str, now_s: float) -> str | None:
+    """S5, S13: a request to a sound app was lost, and its drain's share was not used up."""
+    if pod.deleted_s is not None:
+        share_s = (pod.grace_s - pod.sleep_hook_s) * _DRAIN_SHARE
+        if pod.forced or now_s - pod.deleted_s >= share_s - TOLERANCE_S:
+            return None
+    return f"a request to {pod.name} is lost: {why}"
 
 
 # Endings: S12 to S20.
@@ -132,7 +160,8 @@ def early_signal(
         return None
     if routed and used_s < pod.grace_s - TOLERANCE_S:
         return f"{pod.name} gets {signal.name} while it is in the table that serves"
-    if in_flight and used_s < pod.grace_s * _DRAIN_SHARE - TOLERANCE_S - _sleep_s(pod):
+    share_s = (pod.grace_s - pod.sleep_hook_s) * _DRAIN_SHARE
+    if in_flight and used_s < share_s - TOLERANCE_S:
         return f"{pod.name} gets {signal.name} with {in_flight} requests in flight"
     return None
 
@@ -159,7 +188,3 @@ def overdue(pod: PodFact, used_s: float) -> str | None:
     if used_s <= pod.grace_s + _AFTER_SIGTERM_S + LATE_S:
         return None
     return f"{pod.name} runs {used_s:.3f} s after its deletion; its grace is {pod.grace_s:g} s"
-
-
-def _sleep_s(pod: PodFact) -> float:
-    return 2 / 3 * pod.sleep_hook_s

@@ -60,7 +60,9 @@ class _Selector(selectors.SelectSelector):
 class _Task(asyncio.Task[Any]):
     """A task whose hash is its number: the order of a set of tasks doesn't follow addresses."""
 
-    number = 0
+    def __init__(self, work: Any, *, number: int, **options: Any) -> None:
+        self.number = number  # first: asyncio puts the task into sets while it is being made
+        super().__init__(work, **options)
 
     def __hash__(self) -> int:
         return self.number
@@ -84,10 +86,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
         **options: Any,
     ) -> asyncio.Task[Any]:
-        task = _Task(coro, loop=loop, **options)
         self._tasks_made += 1
-        task.number = self._tasks_made
-        return task
+        return _Task(coro, number=self._tasks_made, loop=loop, **options)
 
 
 def run_virtual(work: Coroutine[Any, Any, T]) -> T:

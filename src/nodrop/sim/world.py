@@ -13,6 +13,13 @@ from nodrop.proxy.protocol import Backend
 from nodrop.sim.behaviour import Behaviour
 from nodrop.sim.data_plane import SimProxy
 from nodrop.sim.gate import Folders
+from nodrop.sim.invariants import (
+    LATE_S,
+    TOLERANCE_S,
+    lost_request,
+    may_have_traffic,
+    unused_pod,
+)
 from nodrop.sim.judge import Judge, Violation
 from nodrop.sim.logs import listening
 from nodrop.sim.loop import VirtualClock, run_virtual
@@ -56,7 +63,7 @@ class World:
         self.clock = VirtualClock()
         self.judge = Judge(self.timeline, self.clock)
         latencies = scenario.latencies
-        self.judge.facts.stale_s = 4 * (latencies.api_s + latencies.watch_s)
+        self.judge.facts.stale_s = TOLERANCE_S + 4 * (latencies.api_s + latencies.watch_s)
         self._rngs = {name: random.Random(f"{scenario.seed} {name}") for name in _CHANCES}
         self.store = SqliteStore(":memory:")
         self.refusing = 0.0
@@ -165,10 +172,23 @@ class World:
         return self.scenario.versions[int(spec.argv[1])].behaviour
 
     def _lost(self, backend: Backend | None, why: str) -> None:
-        self.judge.facts.pods.get(backend.pod) if backend else None
         self.timeline.add("client", f"lost: {why}", backend.name if backend else "")
+        now_s, now, facts = self.judge.now_s, self.clock.now(), self.judge.facts
+        if backend is None:
+            if self.judge.calm_s > LATE_S:
+                idle = unused_pod(facts, now_s, now)
+                self.judge.fail("ready pods get traffic (S5, S11)", idle)
+            return
+        pod = facts.pods.get(backend.pod)
+        if pod is None or any(fault.what in _EXCUSES for fault in self.scenario.faults):
+            return
+        version = self.scenario.versions[pod.version]
+        if version.behaviour.well and may_have_traffic(version, facts.hold_s(pod)):
+            self.judge.fail("no request is lost (S5)", lost_request(pod, why, now_s))
 
 
+#: After these a request may be lost: nobody can tell the proxy, or when S9's seconds are over.
+_EXCUSES = ("proxy-lost", "proxy-crash", "clock-jump")
 _CHANCES = ("names", "runtime", "proxy", "requests", "store", "api", "watch", "probe", "faults")
 
 
