@@ -162,9 +162,13 @@ class Engine:
     def reconciled(self) -> Sequence[ObjectKey]:
         return [key for key in self.world.objects if key.kind in self.controllers]
 
+    def seen_by(self, key: ObjectKey) -> World:
+        """What the controller of ``key`` reads."""
+        return self.world
+
     def decide(self, key: ObjectKey) -> Plan:
         controller = self.controllers[key.kind]
-        snapshot = controller.read(cast(Cache, self.world), key, self.world.now)
+        snapshot = controller.read(cast(Cache, self.seen_by(key)), key, self.world.now)
         plan: Plan = controller.decide(snapshot)
         self.waiting[key] = (snapshot, plan)
         return plan
