@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from nodrop.bugs import OnBug, raise_bug
 from nodrop.client.actions import Action, Create, Delete, Emit, Plan
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.clock import Clock
-from nodrop.controllers.interface import Controller, Outcome
+from nodrop.controllers.interface import Controller, Outcome, Watch
 from nodrop.model.errors import ApiError, conflict
-from nodrop.model.meta import Obj, ObjectKey, Uid, labels_of, object_kind, revision_of
+from nodrop.model.meta import Obj, ObjectKey, Uid, key_of, labels_of, object_kind, revision_of
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +157,7 @@ class _Runner(Generic[S]):
     clock: Clock
     trace: Trace
     queue: WorkQueue
+    on_bug: OnBug = raise_bug
 
     def on_event(self, event: WatchEvent, before: Obj | None) -> None:
         """Cache subscriber: queue the keys that the changed object concerns, before and after."""
@@ -163,12 +165,12 @@ class _Runner(Generic[S]):
         for watch in self.controller.watches:
             if watch.kind == kind:
                 for obj in _versions(event.obj, before):
-                    self._add_all(watch.keys(self.cache, obj))
+                    self._add_all(watch, obj)
 
     def look_at_everything(self) -> None:
         for watch in self.controller.watches:
             for obj in self.cache.list(watch.kind):
-                self._add_all(watch.keys(self.cache, obj))
+                self._add_all(watch, obj)
 
     async def resync(self, every_s: float) -> None:
         while True:
@@ -180,14 +182,20 @@ class _Runner(Generic[S]):
             key = await self.queue.get()
             try:
                 await self._reconcile(key)
+            except Exception as bug:
+                self.queue.add_failed(key)
+                self.on_bug(f"{self.controller.name}: {key}", bug)
             finally:
                 self.queue.done(key)
 
     # Private
 
-    def _add_all(self, keys: Iterable[ObjectKey]) -> None:
-        for key in keys:
-            self.queue.add(key)
+    def _add_all(self, watch: Watch, obj: Obj) -> None:
+        try:
+            for key in watch.keys(self.cache, obj):
+                self.queue.add(key)
+        except Exception as bug:
+            self.on_bug(f"{self.controller.name}: whom {key_of(obj)} concerns", bug)
 
     async def _reconcile(self, key: ObjectKey) -> None:
         snapshot = self.controller.read(self.cache, key, self.clock.now())
@@ -313,15 +321,18 @@ async def run_controller(
     workers: int = WORKERS,
     resync_s: float = RESYNC_S,
     patience_s: float = 0.0,
+    on_bug: OnBug = raise_bug,
 ) -> None:
     """Run one controller until cancelled: at most ``workers`` keys at a time.
 
-    ``patience_s`` is how long a key waits for more changes before it is looked at.
+    ``patience_s`` is how long a key waits for more changes before it is looked at. ``on_bug``
+    hears what the controller raises; if it doesn't raise it again, that key is tried later.
 
     Nothing is decided before the cache has listed every kind once: half a picture looks like
     missing owners and missing pods.
     """
-    runner = _Runner(controller, cache, client, clock, trace, WorkQueue(patience_s=patience_s))
+    queue = WorkQueue(patience_s=patience_s)
+    runner = _Runner(controller, cache, client, clock, trace, queue, on_bug)
     await cache.synced()
     cache.subscribe(runner.on_event)
     runner.look_at_everything()

@@ -10,11 +10,13 @@ import random
 import socket
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from nodrop.agent.adopt import recall_withdrawn
 from nodrop.agent.agent import Agent
 from nodrop.agent.folders import DiskFolders
 from nodrop.agent.probers.every import EveryProber
@@ -25,6 +27,7 @@ from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
 from nodrop.apiserver.certificates import ensure_certificates, server_context
 from nodrop.apiserver.logs import FileLogs
+from nodrop.bugs import BugLog, OnBug
 from nodrop.client.cache import Cache
 from nodrop.client.kubeconfig import render_kubeconfig
 from nodrop.client.recorder import EventRecorder
@@ -215,6 +218,7 @@ class _Parts:
     prober: EveryProber
     controllers: tuple[Any, ...]
     clock: SystemClock
+    on_bug: OnBug
     makes_pods: frozenset[str] = frozenset({"deployment", "replicaset"})
 
     def work(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
@@ -233,6 +237,7 @@ class _Parts:
                         self.client,
                         self.clock,
                         patience_s=0.0 if controller.name in _IMPATIENT else _PATIENCE_S,
+                        on_bug=self.on_bug,
                     ),
                 )
                 for controller in self.controllers
@@ -250,7 +255,7 @@ def _build(
     ingress: Mapping[str, tuple[str, int]],
 ) -> _Parts:
     state, clock = options.state, SystemClock()
-    rng = random.Random()
+    rng, on_bug = random.Random(), BugLog()
     node = socket.gethostname().lower()
     allocation = Allocation(
         pod_cidr=f"127.{network}.0.0/17", service_cidr=f"127.{network}.128.0/17", node_name=node
@@ -266,8 +271,13 @@ def _build(
         ingress_sockets=tuple(ingress),
     )
     proxies_changed = asyncio.Event()
-    sync = ProxySync(cache, AnnouncedProxy(proxy, proxies_changed), client=client)
     runtime = ProcessRuntime(keeper)
+    sync = ProxySync(
+        cache,
+        AnnouncedProxy(proxy, proxies_changed),
+        client=client,
+        recall=partial(recall_withdrawn, runtime),
+    )
     prober = EveryProber(runtime)
     agent = Agent(
         client,
@@ -299,6 +309,7 @@ def _build(
         prober=prober,
         controllers=all_controllers(ingress.values()),
         clock=clock,
+        on_bug=on_bug,
     )
 
 

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import pytest
+
+from nodrop.bugs import BugLog
 from nodrop.client.actions import Action, Create, Delete, Emit, Plan, Update
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import ALL, Page, Scope, WatchEvent
@@ -254,3 +257,26 @@ async def test_a_failing_batch_of_creates_is_the_last() -> None:
     await run_until_reached(controller, client)
     assert len(client.applied) == 3
     assert len(controller.failures) == 1
+
+
+async def test_one_bad_key_does_not_end_the_others() -> None:
+    """The engine's policy: the bug is told, its key is tried again later, other keys go on."""
+    unread = config("a") | {"data": {"count": "five"}}  # int("five") raises
+    client = FakeClient({KEY: unread, OTHER: config("b")})
+    client.deliver.set()
+    controller, bugs = CountTo(3), BugLog()
+    cache = Cache(client, (CONFIGMAP,))
+    async with asyncio.TaskGroup() as group:
+        run = run_controller(controller, cache, client, SystemClock(), on_bug=bugs)
+        tasks = [group.create_task(cache.run()), group.create_task(run)]
+        await controller.reached.wait()
+        for task in tasks:
+            task.cancel()
+    assert bugs.count >= 1
+
+
+async def test_without_a_policy_a_bug_fails_the_run() -> None:
+    client = FakeClient({KEY: config("a") | {"data": {"count": "five"}}})
+    with pytest.raises(ExceptionGroup) as raised:
+        await run_until_reached(CountTo(1), client)
+    assert raised.value.subgroup(ValueError) is not None
