@@ -19,7 +19,7 @@ from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.clock import Clock
 from nodrop.model.kinds import CONFIGMAP, POD, SECRET
-from nodrop.model.meta import Obj, object_kind, uid_of
+from nodrop.model.meta import Obj, key_of, object_kind, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +105,10 @@ class Agent:
             if before is not None and uid_of(before) != uid_of(event.obj):
                 self._gone(uid_of(before))  # deleted and made anew while nobody watched
         elif kind in (CONFIGMAP, SECRET):
+            namespace = key_of(event.obj).namespace
             for worker in list(self._workers.values()):
-                worker.wake()
+                if worker.namespace == namespace:
+                    worker.wake()
 
     def _on_pod(self, event: WatchEvent) -> None:
         uid = uid_of(event.obj)

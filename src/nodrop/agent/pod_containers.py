@@ -12,6 +12,7 @@ from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.pod_volumes import PodVolumes
 from nodrop.agent.runtime.protocol import ContainerState
+from nodrop.events import Reason
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class PodContainers:
                 await self._start_regular(group)
             for container in self._regular:
                 await container.gone.wait()
-            self._end_sidecars()
+            await self._end_sidecars()
 
     def _go_on(self, group: asyncio.TaskGroup) -> None:
         """After a restart of ours: whatever ran goes on at once, init containers are not redone."""
@@ -92,8 +93,12 @@ class PodContainers:
             group.create_task(container.run())
             await container.tried.wait()
 
-    def _end_sidecars(self) -> None:
+    async def _end_sidecars(self) -> None:
         """All others are over: sidecars don't keep a pod from completing."""
+        for container in self._init:
+            if container.running is not None and not self._pod.terminating.is_set():
+                name = container.container.name
+                await self._pod.emit("Normal", Reason.KILLING, f"Stopping container {name}")
         if not self._pod.terminating.is_set():
             self._stop_sidecars(self._pod.spec.grace_s, hooks=True)
 

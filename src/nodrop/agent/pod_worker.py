@@ -50,6 +50,10 @@ class PodWorker:
         self._respecified = asyncio.Event()
         self.saw(pod)
 
+    @property
+    def namespace(self) -> str:
+        return self._context.key.namespace
+
     # What the agent tells; synchronous, so that no event is lost.
 
     def saw(self, pod: Obj) -> None:

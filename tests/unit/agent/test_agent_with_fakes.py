@@ -599,3 +599,27 @@ async def test_a_restart_in_place_waits_for_the_proxy_but_not_for_a_hung_process
         await rig.set_image("web", "app:v2")
         await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 2)
         assert rig.traffic.budgets_s == [2.0, 20.0]
+
+
+async def test_a_back_off_goes_on_after_a_restart_of_the_agent(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        for attempt in (0, 1):
+            await rig.until(lambda a=attempt: id_of(made, attempt=a) in runtime.containers)  # type: ignore[misc]
+            await rig.until_ready("web")
+            runtime.end(id_of(made, attempt=attempt), 1)
+        await rig.until(lambda: len(rig.events("BackOff")) == 1)
+    seen = len(rig.pods)
+    async with rig.running():
+        await rig.until(lambda: len(rig.pods) > seen)
+        await rig.set_image("web", "app:v2")  # only that ends it
+        await rig.until_ready("web")
+        states = [container_status(version)["state"] for version in rig.pods[seen:]]
+        waits = [state.get("waiting", {}) for state in states]
+        after = [wait["message"] for wait in waits if wait.get("message")]
+        assert set(after) == {
+            "back-off 10s restarting failed container=app "
+            f"pod=web_default({made['metadata']['uid']})"
+        }

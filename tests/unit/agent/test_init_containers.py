@@ -171,6 +171,7 @@ async def test_a_sidecar_does_not_keep_a_pod_from_completing(
         runtime.end(id_of(made, "app"), 0)
         await runtime.containers[id_of(made, "s")].signalled.wait()
         assert phase(rig) == "Running"
+        assert rig.events("Killing") == ["Stopping container s"]
         runtime.end(id_of(made, "s"), 0)
         await rig.until(lambda: phase(rig) == "Succeeded")
 
