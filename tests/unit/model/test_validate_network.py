@@ -233,11 +233,42 @@ def endpointslice(**fields: Any) -> Obj:
             {"endpoints": [{"addresses": ["x"]}]},
             f'endpoints[0].addresses[0]: Invalid value: "x": {IP}',
         ),
+        (
+            {"endpoints": [{"addresses": ["fe80::1%e 0"]}], "addressType": "IPv6"},
+            f'endpoints[0].addresses[0]: Invalid value: "fe80::1%e 0": {IP}',
+        ),
+        (
+            {"endpoints": [{"addresses": ["127.0.1.1"], "targetRef": {"uid": "a b"}}]},
+            'endpoints[0].targetRef.uid: Invalid value: "a b": must consist of [-.A-Za-z0-9]+ '
+            "(letters, digits, '.' and '-')",
+        ),
+        ({"ports": [{"port": 0}]}, f"ports[0].port: Invalid value: 0: {RANGE}"),
+        ({"ports": [{"port": -1}]}, f"ports[0].port: Invalid value: -1: {RANGE}"),
         ({"ports": [{"port": 1}, {"port": 2}]}, 'ports[1].name: Duplicate value: ""'),
     ],
 )
 def test_a_slice_is_refused(fields: Obj, expected: str) -> None:
     assert texts(endpointslice(**fields)) == [expected]
+
+
+def test_a_slice_of_names_holds_names() -> None:
+    named = endpointslice(addressType="FQDN", endpoints=[{"addresses": ["a.example."]}])
+    assert texts(named) == []
+    (refused,) = texts(m.changed(named, "endpoints.0.addresses.0", "a\nb"))
+    assert refused.startswith('endpoints[0].addresses[0]: Invalid value: "a\\nb"')
+
+
+@pytest.mark.parametrize("path", ["/a\n\nb", "/a b", "/a\tb", "/a#b", "/a\\b", "/a\x00", "/\u2028"])
+@pytest.mark.parametrize("kind", ["Exact", "Prefix", "ImplementationSpecific"])
+def test_no_path_breaks_out_of_its_line(path: str, kind: str) -> None:
+    (refused,) = texts(m.ingress({"path": path, "pathType": kind}))
+    assert refused.endswith("must not contain whitespace, control characters, '#' or '\\'")
+
+
+def test_a_path_has_an_end() -> None:
+    assert texts(m.ingress({"path": "/" + "a" * 4095})) == []
+    (refused,) = texts(m.ingress({"path": "/" + "a" * 4096}))
+    assert refused.endswith("must be no more than 4096 bytes")
 
 
 def test_a_slice_keeps_its_address_type() -> None:

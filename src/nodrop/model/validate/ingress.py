@@ -11,6 +11,7 @@ from nodrop.model.validate.names import (
     is_ip,
     port_name,
     port_number,
+    url_path,
     wildcard_subdomain,
 )
 
@@ -97,6 +98,7 @@ def _path(entry: Obj, path: str) -> list[Cause]:
                 causes.append(invalid(at, text, f"cannot end with '{suffix}'"))
     elif text and not text.startswith("/"):
         causes.append(invalid(at, text, "must be an absolute path"))
+    causes += [invalid(at, text, sentence) for sentence in url_path(text)]
     return causes + _backend(entry.get("backend") or {}, f"{path}.backend")
 
 

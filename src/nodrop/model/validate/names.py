@@ -17,6 +17,9 @@ _WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _HEADER = "[-A-Za-z0-9]+"
 _PORT_NAME = re.compile("[-a-z0-9]+")
+_UID = "[-.A-Za-z0-9]+"
+_UID_RE = re.compile(_UID)
+_MOST_PATH_BYTES = 4096
 
 _LABEL_RE = re.compile(_LABEL)
 _SUBDOMAIN_RE = re.compile(_SUBDOMAIN)
@@ -191,8 +194,24 @@ def port_number_or_name(port: int | str) -> list[str]:
 
 
 def is_ip(text: str) -> bool:
+    """An IPv4 or IPv6 address without a zone (``fe80::1%eth0``), in which any text may stand."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text
+
+
+def object_uid(text: str) -> list[str]:
+    """A reference to a uid. Ours are UUIDs; others may be any word of these characters."""
+    return _check(text, _UID_RE, f"must consist of {_UID} (letters, digits, '.' and '-')", 128)
+
+
+def url_path(text: str) -> list[str]:
+    """What a request's path can never hold, and what would break out of a line of our proxy's."""
+    sentences = []
+    if len(text.encode()) > _MOST_PATH_BYTES:
+        sentences.append(f"must be no more than {_MOST_PATH_BYTES} bytes")
+    if any(char in "#\\" or char.isspace() or not char.isprintable() for char in text):
+        sentences.append("must not contain whitespace, control characters, '#' or '\\'")
+    return sentences

@@ -21,6 +21,7 @@ from nodrop.model.validate.names import (
     dns_label,
     dns_subdomain,
     is_ip,
+    object_uid,
     port_number,
     port_number_or_name,
 )
@@ -127,9 +128,16 @@ def validate_endpointslice(obj: Obj) -> list[Cause]:
         if not addresses:
             causes.append(required(path, "must contain at least 1 address"))
         causes += _addresses(addresses or (), path, kind)
+        if uid := (endpoint.get("targetRef") or {}).get("uid"):
+            at = f"endpoints[{index}].targetRef.uid"
+            causes += [invalid(at, uid, text) for text in object_uid(uid)]
     ports = obj.get("ports") or ()
     for index, port in enumerate(ports):
         causes += one_of(f"ports[{index}].protocol", port.get("protocol"), PROTOCOLS)
+        if (number := port.get("port")) is not None:  # without one: all ports, which none are
+            causes += [
+                invalid(f"ports[{index}].port", number, text) for text in port_number(number)
+            ]
         if port.get("name"):
             at, name = f"ports[{index}].name", port["name"]
             causes += [invalid(at, name, text) for text in dns_label(name)]
@@ -148,7 +156,11 @@ def _slice_ports_twice(ports: Sequence[Obj]) -> list[Cause]:
 
 def _addresses(addresses: Sequence[str], path: str, kind: Any) -> list[Cause]:
     if kind == "FQDN":
-        return []
+        return [
+            invalid(f"{path}[{index}]", address, text)
+            for index, address in enumerate(addresses)
+            for text in dns_subdomain(address.removesuffix("."))
+        ]
     return [
         invalid(f"{path}[{index}]", address, _MUST_BE_IP)
         for index, address in enumerate(addresses)
