@@ -7,11 +7,12 @@ import logging
 from collections.abc import Sequence
 
 from nodrop.agent.container import PodContainer
+from nodrop.agent.notes import WITHDRAWN
 from nodrop.agent.plan.pod import ContainerView
 from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.pod_volumes import PodVolumes
-from nodrop.agent.runtime.protocol import ContainerState
+from nodrop.agent.runtime.protocol import ContainerState, RuntimeFailure
 from nodrop.events import Reason
 
 log = logging.getLogger(__name__)
@@ -101,6 +102,17 @@ class PodContainers:
                 await self._pod.emit("Normal", Reason.KILLING, f"Stopping container {name}")
         if not self._pod.terminating.is_set():
             self._stop_sidecars(self._pod.spec.grace_s, hooks=True)
+
+    async def note_withdrawn(self) -> None:
+        """Remember beside the processes that no traffic may come any more, whoever asks next."""
+        host = self._pod.host
+        for container in self.everyone:
+            if container.running is None:
+                continue
+            try:
+                await host.runtime.note(container.running, WITHDRAWN, host.clock.now().isoformat())
+            except RuntimeFailure as failure:  # ended just now; else its signal is remembered too
+                log.warning("pod %s: %s", self._pod, failure)
 
     def ask_stop(self, left_s: float, *, hooks: bool) -> None:
         """End all within ``left_s`` seconds; hooks begin together, signals keep the order."""

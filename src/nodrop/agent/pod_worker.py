@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from nodrop.agent.deadline import Deadline
+from nodrop.agent.notes import withdrawn_pods
 from nodrop.agent.plan.pod import TERMINAL
 from nodrop.agent.plan.termination import (
     Budget,
@@ -128,7 +129,7 @@ class PodWorker:
                 clock = group.create_task(self._expire())
                 lives.add_done_callback(lambda _: clock.cancel())
                 await context.terminating.wait()
-                await self._end(containers, lives)
+                await self._end(containers, lives, withdrawn=bool(withdrawn_pods(found)))
             await self._leave()
             publisher.cancel()
 
@@ -199,14 +200,20 @@ class PodWorker:
         assert self._containers is not None
         self._containers.ask_stop(left_s, hooks=not self._context.vanished.is_set())
 
-    async def _end(self, containers: PodContainers, lives: asyncio.Task[None]) -> None:
-        """Unroute and drain → preStop → SIGTERM → SIGKILL, all inside one grace period."""
+    async def _end(
+        self, containers: PodContainers, lives: asyncio.Task[None], *, withdrawn: bool
+    ) -> None:
+        """Unroute and drain → preStop → SIGTERM → SIGKILL, all inside one grace period.
+
+        ``withdrawn``: an engine before this one got past the drain; it is not begun again.
+        """
         for container in containers.everyone:
             if container.running is not None:
                 name = container.container.name
                 await self._context.emit("Normal", Reason.KILLING, f"Stopping container {name}")
         if self._host.settings.acknowledged and self._context.ip:
-            await self._drain()
+            await (self._withdraw(budget_s=0) if withdrawn else self._drain())
+            await containers.note_withdrawn()
         self._stopping = True
         self._ask_stop(self._left_s())
         await asyncio.wait({lives})
@@ -220,6 +227,12 @@ class PodWorker:
                 "more requests; it is ended all the same"
             )
             await self._context.emit("Warning", Reason.DRAIN_CUT, message)
+        elif withdrawn.in_flight is None:
+            message = (
+                "the proxy could not say whether requests to this pod were still in flight after "
+                f"{withdrawn.took_s:.1f} s, the drain's share of the grace period"
+            )
+            await self._context.emit("Warning", Reason.DRAIN_CUT, message)
         elif withdrawn.in_flight > 0:
             assert self._budget is not None
             message = (
@@ -229,8 +242,11 @@ class PodWorker:
             )
             await self._context.emit("Warning", Reason.DRAIN_CUT, message)
 
-    async def _withdraw(self) -> Withdrawn | None:
-        """The proxy's answer; None when it gave none until the grace period was over."""
+    async def _withdraw(self, *, budget_s: float | None = None) -> Withdrawn | None:
+        """The proxy's answer; None when it gave none until the grace period was over.
+
+        ``budget_s`` None: what is left of the drain's share.
+        """
         context = self._context
         complained = False
         while True:
@@ -238,7 +254,9 @@ class PodWorker:
             try:
                 return await self._withdrawing.cut(
                     self._host.traffic.withdraw(
-                        context.uid, context.ip, budget_s=self._drain_left_s()
+                        context.uid,
+                        context.ip,
+                        budget_s=self._drain_left_s() if budget_s is None else budget_s,
                     ),
                     at_least_s=_LEAST_WITHDRAW_S,
                 )

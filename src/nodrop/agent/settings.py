@@ -63,7 +63,7 @@ class Host:
     redirects: bool = True
 
     async def containers_of(self, uid: str) -> list[ContainerState]:
-        return [state for state in await self.runtime.list() if state.pod_uid == uid]
+        return await self.runtime.list(uid)
 
     async def emit(
         self, pod: Obj, kind: Literal["Normal", "Warning"], reason: Reason, message: str

@@ -33,6 +33,9 @@ class Cache:
         self._owned: dict[Kind, dict[str, set[ObjectKey]]] = {
             kind: defaultdict(set) for kind in self._kinds
         }
+        self._dependents: dict[Kind, dict[str, set[ObjectKey]]] = {
+            kind: defaultdict(set) for kind in self._kinds
+        }
         self._seen: dict[Kind, Revision] = {kind: Revision(0) for kind in self._kinds}
         self._subscribers: list[Subscriber] = []
         self._synced: set[Kind] = set()
@@ -53,6 +56,11 @@ class Cache:
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[Obj]:
         """Objects of ``kind`` whose controller reference names ``owner_uid``."""
         return [self._objects[kind][key] for key in sorted(self._owned[kind].get(owner_uid, ()))]
+
+    def dependents_of(self, kind: Kind, owner_uid: str) -> Sequence[Obj]:
+        """Objects of ``kind`` that name ``owner_uid`` in any owner reference."""
+        objects = self._objects[kind]
+        return [objects[key] for key in sorted(self._dependents[kind].get(owner_uid, ()))]
 
     def seen(self, kind: Kind) -> Revision:
         """The revision up to which ``kind`` is known."""
@@ -129,19 +137,33 @@ class Cache:
     def _apply(self, kind: Kind, event: WatchEvent) -> None:
         key = key_of(event.obj)
         before = self._objects[kind].pop(key, None)
-        if before is not None and (owner := controller_of(before)):
-            self._owned[kind][owner["uid"]].discard(key)
-            if not self._owned[kind][owner["uid"]]:
-                del self._owned[kind][owner["uid"]]
+        if before is not None:
+            self._unlink(kind, key, before)
         if event.type != "DELETED":
             self._objects[kind][key] = event.obj
             if owner := controller_of(event.obj):
                 self._owned[kind][owner["uid"]].add(key)
+            for reference in event.obj["metadata"].get("ownerReferences") or ():
+                self._dependents[kind][reference["uid"]].add(key)
         for subscriber in self._subscribers:
             subscriber(event, before)
+
+    def _unlink(self, kind: Kind, key: ObjectKey, obj: Obj) -> None:
+        if owner := controller_of(obj):
+            _discard(self._owned[kind], owner["uid"], key)
+        for reference in obj["metadata"].get("ownerReferences") or ():
+            _discard(self._dependents[kind], reference["uid"], key)
 
     async def _advance(self, kind: Kind, revision: Revision) -> None:
         if revision > self._seen[kind]:
             self._seen[kind] = revision
         async with self._moved:
             self._moved.notify_all()
+
+
+def _discard(index: dict[str, set[ObjectKey]], uid: str, key: ObjectKey) -> None:
+    """Take one key out of an index; an owner without keys leaves it."""
+    if (keys := index.get(uid)) is not None:
+        keys.discard(key)
+        if not keys:
+            del index[uid]

@@ -108,6 +108,15 @@ def pods_in_slices(slices: Iterable[Obj]) -> set[str]:
     return {_pod_uid(endpoint) for piece in slices for endpoint in piece.get("endpoints") or ()}
 
 
+def pools_by_pod(sources: Sources) -> dict[str, list[tuple[Endpoint, ...]]]:
+    """For every pod the endpoints of each pool that it is in."""
+    found: dict[str, list[tuple[Endpoint, ...]]] = {}
+    for members in plan_endpoints(sources).values():
+        for pod in {member.backend.pod: None for member in members}:
+            found.setdefault(pod, []).append(members)
+    return found
+
+
 def plan_refusals(services: Iterable[Obj]) -> dict[Listener, str]:
     """Service ports that can't be served here, with the reason."""
     refused = {}

@@ -20,11 +20,13 @@ from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SERVICE, Ki
 from nodrop.model.meta import Obj, Uid
 from nodrop.proxy.protocol import Listener, Proxy, ProxyFailure, RoutingTable, ServicePort
 from nodrop.proxy.routing import (
+    Endpoint,
     Sources,
     diff_tables,
     plan_endpoints,
     plan_refusals,
     pods_in_slices,
+    pools_by_pod,
     services_by_listener,
     table_of,
 )
@@ -72,6 +74,7 @@ class ProxySync:
         self._unheld: Mapping[Listener, str] = {}
         self._refused: Mapping[Listener, str] = {}
         self._served_until: dict[ServicePort, float] = {}
+        self._pools_of: Mapping[str, Sequence[Sequence[Endpoint]]] | None = None
         cache.subscribe(self._on_change)
 
     @property
@@ -135,6 +138,8 @@ class ProxySync:
 
     async def _hold(self, pod: str, start: float, budget_s: float) -> None:
         """Let the pod serve on while nobody else can: see hold_longer_s."""
+        if self._others_serve(pod):
+            return
         loop = asyncio.get_running_loop()
         async with self._moved:  # held between looking and waiting: no change is missed
             while True:
@@ -152,6 +157,20 @@ class ProxySync:
                 except TimeoutError:
                     pass  # the next look says what that means
 
+    def _others_serve(self, pod: str) -> bool:
+        """Whether every pool of ``pod`` has somebody else who is ready: then nothing is held.
+
+        Thousands of pods may be withdrawn at once, so this doesn't plan all endpoints again.
+        """
+        if self._pools_of is None:
+            self._pools_of = pools_by_pod(
+                Sources(services=self._cache.list(SERVICE), slices=self._cache.list(ENDPOINTSLICE))
+            )
+        return all(
+            any(m.ready and m.backend.pod not in self._terminating for m in members)
+            for members in self._pools_of.get(pod, ())
+        )
+
     async def _drain(self, pod: str, timeout_s: float) -> int:
         try:
             return await self._proxy.drain(pod, timeout_s)
@@ -163,6 +182,7 @@ class ProxySync:
 
     def _on_change(self, event: WatchEvent, before: Obj | None) -> None:
         if event.obj.get("kind") in _KIND_NAMES:
+            self._pools_of = None
             self._poke()
 
     def _poke(self) -> int:

@@ -232,9 +232,9 @@ class GatedRuntime:
     async def note(self, container: ContainerId, key: str, value: str) -> None:
         await self._gate.through("note", lambda: self._runtime.note(container, key, value))
 
-    async def list(self) -> list[ContainerState]:
+    async def list(self, pod_uid: str | None = None) -> list[ContainerState]:
         self._gate.check()
-        return await self._runtime.list()
+        return await self._runtime.list(pod_uid)
 
     async def remove(self, container: ContainerId) -> None:
         await self._gate.through("remove", lambda: self._runtime.remove(container))

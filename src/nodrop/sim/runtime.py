@@ -111,6 +111,7 @@ class SimRuntime:
         self._pids = 100
         self.trouble = Trouble()
         self.apps: dict[ContainerId, App] = {}
+        self._by_pod: dict[str, dict[ContainerId, App]] = {}
 
     # The protocol
 
@@ -164,16 +165,19 @@ class SimRuntime:
         app.state = replace(app.state, notes={**app.state.notes, key: value})
         await self._finish(half_s, f"noting {key} of container {container}")
 
-    async def list(self) -> list[ContainerState]:
+    async def list(self, pod_uid: str | None = None) -> list[ContainerState]:
         await self._finish(await self._begin("listing containers"), "listing containers")
-        return [app.state for app in self.apps.values()]
+        apps = self.apps.values() if pod_uid is None else self.apps_of(pod_uid)
+        return [app.state for app in apps]
 
     async def remove(self, container: ContainerId) -> None:
         half_s = await self._begin(f"removing container {container}")
         app = self.apps.get(container)
         if app is not None and app.running:
             raise RuntimeFailure(f"removing container {container}: it still runs")
-        self.apps.pop(container, None)
+        if app is not None:
+            del self.apps[container]
+            self._by_pod[app.spec.pod_uid].pop(container, None)
         await self._finish(half_s, f"removing container {container}")
 
     # What the rest of the world asks
@@ -186,7 +190,7 @@ class SimRuntime:
         return None
 
     def apps_of(self, pod_uid: str) -> Sequence[App]:
-        return [app for app in self.apps.values() if app.spec.pod_uid == pod_uid]
+        return list(self._by_pod.get(pod_uid, {}).values())
 
     def end(self, app: App, code: int, why: str) -> None:
         """The main process ends."""
@@ -218,9 +222,10 @@ class SimRuntime:
         )
         app = App(spec, state, behaviour, now_s, now_s + start_s)
         self.apps[spec.id] = app
+        self._by_pod.setdefault(spec.pod_uid, {})[spec.id] = app
         self._watcher.on_start(app)
         if behaviour.crash_after_s is not None:
-            loop.call_later(behaviour.crash_after_s, self.end, app, 1, "crash")
+            loop.call_later(behaviour.crash_after_s, self.end, app, behaviour.crash_code, "crash")
 
     def _take(self, app: App, signal: Signals) -> None:
         """An app gets a signal; only SIGKILL can't be ignored or delayed."""

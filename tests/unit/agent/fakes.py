@@ -137,8 +137,9 @@ class FakeRuntime:
         held = self.containers[container]
         held.state = replace(held.state, notes={**held.state.notes, key: value})
 
-    async def list(self) -> list[ContainerState]:
-        return [held.state for held in self.containers.values()]
+    async def list(self, pod_uid: str | None = None) -> list[ContainerState]:
+        held = [held.state for held in self.containers.values()]
+        return [state for state in held if pod_uid in (None, state.pod_uid)]
 
     async def remove(self, container: ContainerId) -> None:
         held = self.containers.get(container)

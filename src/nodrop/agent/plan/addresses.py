@@ -32,12 +32,15 @@ class AddressPool:
     def __init__(self, cidr: str) -> None:
         self._network = IPv4Network(cidr)
         self._used: dict[str, str] = {}  # uid → address
-        self._resting: dict[str, datetime] = {}
+        self._resting: dict[str, datetime] = {}  # in the order in which they were released
+        self._taken: set[str] = set()
         self._last: str | None = None
 
     def keep(self, uid: str, address: str) -> None:
         """A pod has this address already (recorded in its status)."""
         self._used[uid] = address
+        self._taken.add(address)
+        self._resting.pop(address, None)
         number = IPv4Address(address)
         latest = self._last is None or number > IPv4Address(self._last)
         if latest and number in self._network:
@@ -47,18 +50,25 @@ class AddressPool:
         """The pod's address, a new one the first time; None when none is free."""
         if uid in self._used:
             return self._used[uid]
-        for address, until in list(self._resting.items()):
-            if until <= now:
-                del self._resting[address]
-        found = next_address(
-            self._network, set(self._used.values()) | set(self._resting), self._last
-        )
+        self._wake_rested(now)
+        found = next_address(self._network, self._taken, self._last)
         if found is not None:
             self._used[uid] = self._last = found
+            self._taken.add(found)
         return found
 
     def release(self, uid: str, now: datetime) -> None:
         """The pod is gone; its address rests before it is used again."""
         address = self._used.pop(uid, None)
         if address is not None:
+            self._resting.pop(address, None)
             self._resting[address] = now + timedelta(seconds=REST_S)
+
+    def _wake_rested(self, now: datetime) -> None:
+        """Only the longest resting ones are looked at: a pool of thousands costs no more."""
+        while self._resting:
+            address, until = next(iter(self._resting.items()))
+            if until > now:
+                return
+            del self._resting[address]
+            self._taken.discard(address)

@@ -71,10 +71,14 @@ class ProcessRuntime:
         async with _attempt(f"noting {key} of container {container}"):
             await self._keeper.note(container, key, value)
 
-    async def list(self) -> list[ContainerState]:
+    async def list(self, pod_uid: str | None = None) -> list[ContainerState]:
         async with _attempt("listing containers"):
             records = await self._keeper.list()
-        return [_state(record) for record in records if POD_UID_LABEL in record.labels]
+        return [
+            _state(record)
+            for record in records
+            if POD_UID_LABEL in record.labels and pod_uid in (None, record.labels[POD_UID_LABEL])
+        ]
 
     async def remove(self, container: ContainerId) -> None:
         async with _attempt(f"removing container {container}", absent_is_fine=True):

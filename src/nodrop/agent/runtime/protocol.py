@@ -111,8 +111,8 @@ class Runtime(Protocol):
         """Remember a fact beside the container (``preStop``: ``done``), across restarts of ours."""
         ...
 
-    async def list(self) -> list[ContainerState]:
-        """All containers known, ended ones included until ``remove``; for adoption."""
+    async def list(self, pod_uid: str | None = None) -> list[ContainerState]:
+        """All containers known (of one pod if given), ended ones included until ``remove``."""
         ...
 
     async def remove(self, container: ContainerId) -> None:

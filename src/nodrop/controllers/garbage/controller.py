@@ -123,11 +123,9 @@ class GarbageController:
 
     def _dependents(self, cache: Cache, owner: Obj) -> Iterable[Obj]:
         namespace = owner["metadata"].get("namespace")
-        uid = uid_of(owner)
         for kind in self._kinds:
-            for obj in cache.list(kind, namespace):
-                references = obj["metadata"].get("ownerReferences") or ()
-                if any(reference["uid"] == uid for reference in references):
+            for obj in cache.dependents_of(kind, uid_of(owner)):
+                if namespace is None or obj["metadata"].get("namespace", "") == namespace:
                     yield obj
 
     def _content(self, cache: Cache, namespace: str) -> Iterable[Obj]:
