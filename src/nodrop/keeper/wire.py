@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PROTOCOL = 1
+PROTOCOL = 2  # 2: mounts
 MAX_LINE_BYTES = 8 * 1024 * 1024
 
 
