@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from nodrop.client.cache import Cache
 from nodrop.model.meta import Uid
 from nodrop.proxy.memory import MemoryProxy
-from nodrop.proxy.protocol import Listener, ServicePort
+from nodrop.proxy.protocol import Listener, ProxyFailure, ServicePort
 from nodrop.proxy.sync import KINDS, ProxySync
 from tests.unit.proxy.objects import ObjectFeed, endpoint, endpoint_slice, ingress, path, service
 
@@ -137,7 +137,7 @@ async def test_pause_is_bounded_and_quick_where_nothing_is_routed(world: World) 
     world.feed.put(endpoint_slice(endpoint("a"), endpoint("b", ready=False)))
     await world.settle()
     stuck = await world.sync.pause(Uid("uid-a"), "", budget_s=0.1)
-    assert stuck.in_flight == 1
+    assert stuck.in_flight is None
     assert stuck.took_s >= 0.1
     assert (await world.sync.pause(Uid("uid-b"), "", budget_s=60)).in_flight == 0
     assert world.pods() == {"a"}
@@ -224,6 +224,71 @@ async def test_a_withdrawal_is_never_over_before_its_acknowledgement(world: Worl
         world.proxy.failures = 0
         assert (await going).in_flight == 0
     assert world.pods() == {"new"}
+
+
+async def test_what_an_engine_before_has_withdrawn_is_in_no_table() -> None:
+    """S12 S13: a lone pod that has its signal already is no fall-back after a restart."""
+    feed, proxy = ObjectFeed(), MemoryProxy()
+    ending = endpoint("old", ready=False, serving=True, terminating=True)
+    feed.put(service(), ingress(path("/")), endpoint_slice(ending))
+    cache = Cache(feed, KINDS)
+
+    async def recall() -> Collection[str]:
+        await asyncio.sleep(0.05)
+        return {"uid-old"}
+
+    sync = ProxySync(cache, proxy, client=feed, recall=recall)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(cache.run()), group.create_task(sync.run())]
+        done = await sync.withdraw(Uid("uid-old"), "", budget_s=60)
+        assert done.took_s < 30, "it is not held either"
+        assert proxy.history
+        assert all(not table.pools[WEB] for table in proxy.history)
+        for task in tasks:
+            task.cancel()
+
+
+async def test_a_pod_that_is_out_stays_out_when_its_withdrawal_is_asked_for_again(
+    world: World,
+) -> None:
+    """A second, shorter DELETE during the drain cuts the first call and asks again."""
+    ending = endpoint("old", ready=False, serving=True, terminating=True)
+    world.feed.put(endpoint_slice(endpoint("old")))
+    await world.settle()
+    backend = next(b for b in world.proxy.table.pools[WEB] if b.name == "old")
+    world.proxy.begin(WEB, backend)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await world.sync.withdraw(Uid("uid-old"), "", budget_s=60)
+    out = len(world.proxy.history)
+    assert world.pods() == set()
+    world.feed.put(endpoint_slice(ending, endpoint("new", ready=False)))
+    done = await world.sync.withdraw(Uid("uid-old"), "", budget_s=0.4)
+    assert done.in_flight == 1
+    assert all(not table.pools[WEB] for table in world.proxy.history[out - 1 :])
+
+
+async def test_a_drain_that_the_proxy_fails_is_asked_for_again_until_its_budget_ends(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is signalled early, and nothing is said about requests, for a proxy's failure."""
+    world.feed.put(endpoint_slice(endpoint("old"), endpoint("new")))
+    await world.settle()
+    left: list[ProxyFailure | int] = [ProxyFailure("not now")] * 3
+
+    async def drain(pod: str, timeout_s: float) -> int:
+        now = left.pop(0)
+        if isinstance(now, ProxyFailure):
+            raise now
+        return now
+
+    monkeypatch.setattr(world.proxy, "drain", drain)
+    left.append(0)
+    assert (await world.sync.withdraw(Uid("uid-old"), "", budget_s=30)).in_flight == 0
+    left[:] = [ProxyFailure("never")] * 1000
+    never = await world.sync.withdraw(Uid("uid-old"), "", budget_s=0.3)
+    assert never.in_flight is None
+    assert never.took_s >= 0.3
 
 
 async def test_a_refused_listener_is_told_to_the_service(world: World) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from signal import Signals
 
 from nodrop.agent.folders import PodFolders
+from nodrop.agent.notes import withdrawn_pods
 from nodrop.agent.plan.termination import LEAST_AFTER_SIGNAL_S
 from nodrop.agent.runtime.protocol import ContainerState, Runtime, RuntimeFailure
 
@@ -33,6 +34,12 @@ async def find_containers(runtime: Runtime) -> Mapping[str, list[ContainerState]
         for state in states:
             by_pod[state.pod_uid].append(state)
         return by_pod
+
+
+async def recall_withdrawn(runtime: Runtime) -> set[str]:
+    """Uids of the pods that an engine before this one has taken out of the traffic for good."""
+    found = await find_containers(runtime)
+    return withdrawn_pods(state for states in found.values() for state in states)
 
 
 async def end_orphans(runtime: Runtime, orphans: Sequence[ContainerState]) -> None:

@@ -11,6 +11,7 @@ from signal import Signals
 
 from nodrop.agent.deadline import Deadline
 from nodrop.agent.hooks import run_hook
+from nodrop.agent.notes import DONE, POST_START, PRE_STOP, SIGNALLED, STOP
 from nodrop.agent.plan.probes import (
     ProbeKind,
     ProbeState,
@@ -32,9 +33,6 @@ log = logging.getLogger(__name__)
 
 #: A prober that fails itself is asked this often before its result is thrown away.
 _TRIES = 3
-# Keys of the notes kept beside the container, so that a restarted engine goes on in the middle.
-_POST_START, _PRE_STOP, _STOP, _SIGNALLED = "postStart", "preStop", "stop", "signalled"
-_DONE = "done"
 #: How long a container that failed its probe may take to finish what it has in hand: it may be
 #: hung, and then waiting helps nobody.
 _STUCK_S = 2.0
@@ -63,7 +61,7 @@ class ContainerRun:
         self.past_startup = asyncio.Event()
         if container.startup is None or recorded.get("started"):
             self.past_startup.set()
-        self._killing = False
+        self._killing = STOP in state.notes  # known before anything is published
         self._outdated = asyncio.Event()
         self._stop = asyncio.Event()
         self._turn: Sequence[asyncio.Event] = ()
@@ -122,8 +120,8 @@ class ContainerRun:
         await self._kill(message, grace_s=grace_s, pause_s=drain_share_s(grace_s))
 
     async def _serve(self) -> None:
-        if self.state.notes.get(_STOP):
-            await self._resume_kill(datetime.fromisoformat(self.state.notes[_STOP]))
+        if self.state.notes.get(STOP):
+            await self._resume_kill(datetime.fromisoformat(self.state.notes[STOP]))
         elif not await self._post_start():
             return
         self.past_hook.set()
@@ -140,12 +138,12 @@ class ContainerRun:
 
     async def _post_start(self) -> bool:
         hook = self._container.post_start
-        over = self.past_hook.is_set() or self.state.notes.get(_POST_START) == _DONE
+        over = self.past_hook.is_set() or self.state.notes.get(POST_START) == DONE
         if hook is None or over:
             return True
         failure = await self._hook(hook)
         if failure is None:
-            await self._pod.host.runtime.note(self.state.id, _POST_START, _DONE)
+            await self._pod.host.runtime.note(self.state.id, POST_START, DONE)
             return True
         self.hook_failure = failure
         await self._pod.emit(
@@ -160,13 +158,13 @@ class ContainerRun:
         Nothing is signalled before the proxy routes elsewhere and requests in flight are over,
         or ``pause_s`` are used up; they count against the grace period.
         """
-        if self._stop.is_set() or self._pod.terminating.is_set():
+        if self._killing or self._stop.is_set() or self._pod.terminating.is_set():
             return
         self._killing = True
         await self._pod.publish()
         await self._pod.emit("Normal", Reason.KILLING, message)
         ends_at = self._pod.host.clock.now() + timedelta(seconds=grace_s)
-        await self._pod.host.runtime.note(self.state.id, _STOP, ends_at.isoformat())
+        await self._pod.host.runtime.note(self.state.id, STOP, ends_at.isoformat())
         await self._pause(min(pause_s, drain_share_s(grace_s)))
         if not self._stop.is_set():  # the pod's own end may have begun meanwhile, and wins
             self.ask_stop(max(0.0, (ends_at - self._pod.host.clock.now()).total_seconds()))
@@ -176,16 +174,19 @@ class ContainerRun:
         if not pod.host.settings.acknowledged or not pod.ip:
             return
         paused = await pod.host.traffic.pause(pod.uid, pod.ip, budget_s=budget_s)
-        if paused.in_flight:
-            log.warning(
-                "pod %s: container %s is ended with %d requests in flight",
-                pod,
-                self._container.name,
-                paused.in_flight,
-            )
+        if paused.in_flight != 0:
+            left = "perhaps" if paused.in_flight is None else str(paused.in_flight)
+            name = self._container.name
+            log.warning("pod %s: container %s is ended with %s requests in flight", pod, name, left)
 
     async def _resume_kill(self, ends_at: datetime) -> None:
-        self._killing = True
+        """Go on with a kill; the note was written before the proxy had said anything."""
+        if PRE_STOP not in self.state.notes and SIGNALLED not in self.state.notes:
+            await self._pod.publish()
+            grace_s = self._pod.spec.grace_s
+            pause_s = drain_share_s(grace_s) if self.outdated else _STUCK_S
+            left_s = (ends_at - self._pod.host.clock.now()).total_seconds()
+            await self._pause(max(0.0, min(pause_s, drain_share_s(grace_s), left_s)))
         if not self._stop.is_set():
             self.ask_stop(max(0.0, (ends_at - self._pod.host.clock.now()).total_seconds()))
 
@@ -259,9 +260,9 @@ class ContainerRun:
         await self._pre_stop()
         await self._wait_its_turn()
         runtime = self._pod.host.runtime
-        if _SIGNALLED not in self.state.notes:
+        if SIGNALLED not in self.state.notes:
             await runtime.signal(self.state.id, self._container.stop_signal)
-            await self._note_time(_SIGNALLED)
+            await self._note_time(SIGNALLED)
         try:
             await self._deadline.cut(runtime.wait(self.state.id), at_least_s=LEAST_AFTER_SIGNAL_S)
         except TimeoutError:
@@ -280,12 +281,12 @@ class ContainerRun:
         After a restart of the engine in the middle of it, a ``sleep`` goes on where it was, an
         exec or httpGet hook is run again.
         """
-        hook, begun = self._container.pre_stop, self.state.notes.get(_PRE_STOP)
-        if hook is None or not self._hooks or begun == _DONE:
+        hook, begun = self._container.pre_stop, self.state.notes.get(PRE_STOP)
+        if hook is None or not self._hooks or begun == DONE:
             return
         already_s = 0.0
         if begun is None:
-            await self._note_time(_PRE_STOP)
+            await self._note_time(PRE_STOP)
         else:
             now = self._pod.host.clock.now()
             already_s = (now - datetime.fromisoformat(begun)).total_seconds()
@@ -297,7 +298,7 @@ class ContainerRun:
             await self._pod.emit(
                 "Warning", Reason.FAILED_PRE_STOP_HOOK, f"PreStopHook failed: {failure}"
             )
-        await self._pod.host.runtime.note(self.state.id, _PRE_STOP, _DONE)
+        await self._pod.host.runtime.note(self.state.id, PRE_STOP, DONE)
 
     async def _hook(self, hook: Handler, already_s: float = 0.0) -> str | None:
         return await run_hook(

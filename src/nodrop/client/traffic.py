@@ -15,11 +15,11 @@ from nodrop.model.meta import Uid
 class Withdrawn:
     """The data plane has let go of a pod.
 
-    ``in_flight`` is how many requests were still running when the budget ended (0 = all over);
-    ``took_s`` the seconds from the call to the return.
+    ``in_flight`` is how many requests were still running when the budget ended (0 = all over,
+    None = the data plane could not be asked); ``took_s`` the seconds from the call to the return.
     """
 
-    in_flight: int
+    in_flight: int | None
     took_s: float
 
 
@@ -30,10 +30,11 @@ class Traffic(Protocol):
         """Return once no new request can reach the pod and those in flight are over.
 
         Returns once ``budget_s`` is used up, but never before the proxy has acknowledged a table
-        without the pod: whoever can't wait for a proxy that is lost cuts this short. While no other endpoint of its Service is
-        ready and a replacement is on its way, the pod keeps serving within the budget
-        (upstream's fall-back to serving terminating endpoints). Safe to call again after a
-        restart of the control plane. A pod the proxy never knew returns at once.
+        without the pod: whoever can't wait for a proxy that is lost cuts this short. While no
+        other endpoint of its Service is ready and a replacement is on its way, the pod keeps
+        serving within the budget (upstream's fall-back to serving terminating endpoints). Safe
+        to call again after a restart of the control plane; a pod that is out of the table stays
+        out. A pod the proxy never knew returns at once.
         """
         ...
 

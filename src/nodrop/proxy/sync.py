@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from nodrop.client.actions import Emit
 from nodrop.client.cache import Cache
@@ -39,6 +39,8 @@ KINDS: tuple[Kind, ...] = (SERVICE, ENDPOINTSLICE, INGRESS, INGRESSCLASS)
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.05, 2.0
 _VERIFY_S = 10.0
+#: How much longer than asked for a drain may take to be answered.
+_DRAIN_ANSWER_S = 0.5
 #: Requests to a pool that has just lost its last pod are held so long: the next pod of a
 #: Recreate rollout exists only after the last one is gone.
 _SERVED_S = 2.0
@@ -48,7 +50,8 @@ class ProxySync:
     """Keeps the data plane at the table of the present objects; withdraws pods in order.
 
     ``client`` records Events about Services that can't be listened on; without it nothing is
-    recorded. ``node_address`` is where NodePorts are listened on.
+    recorded. ``node_address`` is where NodePorts are listened on. ``recall`` tells which pods an
+    engine before this one has withdrawn for good: the first table waits for it.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class ProxySync:
         *,
         client: Client | None = None,
         node_address: str = "127.0.0.1",
+        recall: Callable[[], Awaitable[Collection[str]]] | None = None,
     ) -> None:
         self._cache = cache
         self._proxy = proxy
         self._client = client
         self._node_address = node_address
+        self._recall = recall
         self._terminating: set[str] = set()
         self._barred: set[str] = set()
         self._forgotten: set[str] = set()
@@ -89,6 +94,10 @@ class ProxySync:
 
     async def run(self) -> None:
         """Follow the cache until cancelled. The first table waits until the cache is complete."""
+        if self._recall is not None:
+            withdrawn = await self._recall()
+            self._barred.update(withdrawn)
+            self._terminating.update(withdrawn)
         await self._cache.synced()
         self._poke()
         async with asyncio.TaskGroup() as group:
@@ -124,7 +133,7 @@ class ProxySync:
                     await self._moved.wait_for(lambda: self._is_out(pod))
         except TimeoutError:
             log.warning("pod %s (%s) is still routed to after %g s", pod, address, budget_s)
-            return Withdrawn(in_flight=1, took_s=loop.time() - start)
+            return Withdrawn(in_flight=None, took_s=loop.time() - start)
         left = await self._drain(pod, max(0.0, start + budget_s - loop.time()))
         return Withdrawn(in_flight=left, took_s=loop.time() - start)
 
@@ -143,6 +152,8 @@ class ProxySync:
         loop = asyncio.get_running_loop()
         async with self._moved:  # held between looking and waiting: no change is missed
             while True:
+                if pod in self._barred:  # asked for again, or withdrawn by an engine before
+                    return
                 longer_s = hold_longer_s(
                     pod,
                     plan_endpoints(self._sources()),
@@ -171,12 +182,26 @@ class ProxySync:
             for members in self._pools_of.get(pod, ())
         )
 
-    async def _drain(self, pod: str, timeout_s: float) -> int:
-        try:
-            return await self._proxy.drain(pod, timeout_s)
-        except ProxyFailure as error:
-            log.error("can't tell what pod %s has in flight: %s", pod, error)
-            return 1
+    async def _drain(self, pod: str, timeout_s: float) -> int | None:
+        """How many requests are left; None when the proxy could not be asked until the end."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        said = False
+        while True:
+            left_s = max(0.0, deadline - loop.time())
+            try:
+                async with asyncio.timeout(left_s + _DRAIN_ANSWER_S):
+                    return await self._proxy.drain(pod, left_s)
+            except TimeoutError:
+                log.error("the proxy does not say what pod %s has in flight", pod)
+                return None
+            except ProxyFailure as error:
+                if not said:
+                    log.error("can't tell what pod %s has in flight: %s", pod, error)
+                said = True
+            if loop.time() >= deadline:
+                return None
+            await asyncio.sleep(min(_FIRST_RETRY_S, max(0.0, deadline - loop.time())))
 
     # Following the cache.
 

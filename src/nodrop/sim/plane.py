@@ -6,8 +6,10 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from nodrop.agent.adopt import recall_withdrawn
 from nodrop.agent.agent import Agent
 from nodrop.agent.settings import AgentSettings
 from nodrop.client.actions import Plan
@@ -79,8 +81,13 @@ class ControlPlane:
         local = LocalClient(self.registry, EventRecorder("nodrop", clock, machine.rng))
         self.client = GatedClient(local, gate, latency_s=machine.api_s, watch_s=machine.watch_s)
         self.cache = Cache(self.client, KINDS)
-        self.sync = ProxySync(self.cache, GatedProxy(machine.proxy, gate), client=self.client)
         runtime = GatedRuntime(machine.runtime, gate)
+        self.sync = ProxySync(
+            self.cache,
+            GatedProxy(machine.proxy, gate),
+            client=self.client,
+            recall=partial(recall_withdrawn, runtime),
+        )
         prober = SimProber(machine.runtime, runtime, latency_s=machine.probe_s)
         self._agent = Agent(
             self.client,

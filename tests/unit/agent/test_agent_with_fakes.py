@@ -7,6 +7,7 @@ from signal import Signals
 
 import pytest
 
+from nodrop.agent.adopt import recall_withdrawn
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
 from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, ContainerState, Mount
 from nodrop.client.actions import Patch
@@ -623,3 +624,61 @@ async def test_a_back_off_goes_on_after_a_restart_of_the_agent(
             "back-off 10s restarting failed container=app "
             f"pod=web_default({made['metadata']['uid']})"
         }
+
+
+async def test_s12_a_withdrawal_is_remembered_before_the_first_signal(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    """What a restarted engine reads, it reads beside the process; drained is drained."""
+    runtime.ignores_sigterm = True
+    noted: list[bool] = []
+    send = runtime.signal
+
+    async def signal(container: ContainerId, signal: int) -> None:
+        noted.append("withdrawn" in runtime.containers[container].state.notes)
+        await send(container, signal)
+
+    runtime.signal = signal  # type: ignore[method-assign]
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        held = runtime.containers[id_of(made)]
+        await held.signalled.wait()
+        assert noted == [True]
+        await rig.until(lambda: "signalled" in held.state.notes)
+    assert await recall_withdrawn(runtime) == {made["metadata"]["uid"]}
+    async with rig.running():
+        await rig.until(lambda: len(rig.traffic.budgets_s) == 2)
+        assert rig.traffic.budgets_s[1] == 0
+        runtime.end(id_of(made), 0)
+        await rig.until_gone("web")
+        assert held.signals == [Signals.SIGTERM]
+
+
+async def test_a_kill_that_was_cut_short_waits_for_the_proxy_again(
+    rig: Rig, runtime: FakeRuntime, prober: FakeProber
+) -> None:
+    """The note is older than the proxy's word: a new agent asks before it signals."""
+    healthy = True
+    prober.verdict = lambda target: SUCCESS if healthy else ProbeResult("failure", "stuck")
+    live = {"exec": {"command": ["live"]}, "periodSeconds": 1, "failureThreshold": 1}
+    rig.traffic.release.clear()
+    async with rig.running():
+        made = await rig.create(pod("web", container("serve", livenessProbe=live)))
+        await rig.until_ready("web")
+        healthy = False
+        await rig.until(lambda: rig.traffic.history != [])
+    held = runtime.containers[id_of(made)]
+    assert held.signals == []
+    seen = len(rig.pods)
+    async with rig.running():
+        await rig.until(lambda: len(rig.traffic.history) == 2)
+        assert held.signals == []
+        rig.traffic.release.set()
+        await held.signalled.wait()
+        assert [step[0] for step in rig.traffic.history] == ["pause", "pause", "paused"]
+        healthy = True
+        await rig.until_ready("web")
+    states = [(container_status(v).get("restartCount"), is_ready(v)) for v in rig.pods[seen:]]
+    assert (0, True) not in states, "what is being killed is never ready"

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from signal import Signals
 
+from nodrop.agent.notes import SIGNALLED
 from nodrop.agent.runtime.protocol import (
     ContainerId,
     ContainerSpec,
@@ -113,6 +114,8 @@ def _state(record: ProcessRecord) -> ContainerState:
     notes = dict(record.notes)
     if record.bind_error:
         notes[BIND_ERROR_NOTE] = record.bind_error
+    if record.signals:  # the keeper wrote it down with the signal: the engine may have died then
+        notes.setdefault(SIGNALLED, _time(record.signals[0][1]).isoformat())
     return ContainerState(
         id=ContainerId(record.id),
         pod_uid=record.labels[POD_UID_LABEL],
