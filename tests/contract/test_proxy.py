@@ -16,6 +16,7 @@ from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.memory import MemoryProxy
 from nodrop.proxy.protocol import Backend, Listener, Proxy, Route, RoutingTable, ServicePort
+from tests.contract.simulated import simulated_proxy
 from tests.unit.proxy.support import Client, Pod
 
 WEB = ServicePort("default", "web", 80)
@@ -86,6 +87,39 @@ class Memory:
         self.proxy.crash()
 
 
+class Simulated:
+    """The simulator's data plane: the one in memory for routing, with its own counting."""
+
+    def __init__(self) -> None:
+        self.proxy = simulated_proxy()
+        self._memory = Memory()
+        self._memory.proxy = self.proxy.memory
+        self._hanging: list[Backend] = []
+
+    async def pod(self, name: str) -> Backend:
+        return await self._memory.pod(name)
+
+    async def ask(self, host: str, path: str) -> tuple[int, str]:
+        return await self._memory.ask(host, path)
+
+    async def hang(self) -> None:
+        pool = self.proxy.memory.pool_for("x", "/")
+        assert pool is not None
+        backend = self.proxy.memory.choose(pool)
+        assert backend is not None
+        self.proxy.begin(backend)
+        self._hanging.append(backend)
+
+    async def let_go(self) -> None:
+        self.proxy.end(self._hanging.pop())
+
+    async def taken(self) -> Listener:
+        return await self._memory.taken()
+
+    async def crash(self) -> None:
+        self.proxy.memory.crash()
+
+
 class Real:
     def __init__(self, proxy: HAProxy, keeper: Keeper, port: int) -> None:
         self.proxy = proxy
@@ -128,10 +162,13 @@ class Real:
             await self._keeper.signal(record.id, 9)
 
 
-@pytest.fixture(params=["memory", "haproxy"])
+@pytest.fixture(params=["memory", "simulated", "haproxy"])
 async def plane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Plane]:
     if request.param == "memory":
         yield Memory()
+        return
+    if request.param == "simulated":
+        yield Simulated()
         return
     with tempfile.TemporaryDirectory(prefix="nd") as sockets:
         keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")

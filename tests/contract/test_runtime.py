@@ -14,11 +14,14 @@ from nodrop.agent.runtime.process import ProcessRuntime
 from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, Runtime, RuntimeFailure
 from nodrop.keeper.client import ensure_keeper
 from nodrop.statedir import StateDir
+from tests.contract.simulated import simulated_runtime
 
 
-@pytest.fixture(params=["process"])
+@pytest.fixture(params=["process", "simulated"])
 async def runtime(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Runtime]:
-    assert request.param == "process"
+    if request.param == "simulated":
+        yield simulated_runtime()
+        return
     state = StateDir(tmp_path)
     keeper = await ensure_keeper(state.keeper, state.keeper_socket)
     try:

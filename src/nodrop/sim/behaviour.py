@@ -15,7 +15,7 @@ class Behaviour:
 
     ``start_s`` passes from exec to the first request it can answer; ``jitter`` is the part of it
     that differs from container to container. ``term_s`` passes from SIGTERM to its end where it
-    finishes, ``hook_s`` in its exec and HTTP hooks. ``crash_after_s`` ends each run with code 1,
+    finishes, ``hook_s`` in its hooks. ``crash_after_s`` ends each run with ``crash_code``,
     ``deaf_after_s`` makes liveness probes fail, ``unready_after_s`` readiness probes, for
     ``unready_for_s``. ``refusal`` makes it impossible to start.
     """
@@ -26,6 +26,7 @@ class Behaviour:
     unready_after_s: float | None = None
     unready_for_s: float = 0.0
     crash_after_s: float | None = None
+    crash_code: int = 1
     deaf_after_s: float | None = None
     on_term: OnTerm = "finish"
     term_s: float = 0.5

@@ -175,7 +175,7 @@ class World:
         self.timeline.add("client", f"lost: {why}", backend.name if backend else "")
         now_s, now, facts = self.judge.now_s, self.clock.now(), self.judge.facts
         if backend is None:
-            if self.judge.calm_s > LATE_S:
+            if self.judge.calm_s > 2 * LATE_S:  # the proxy is asked again every 2 s
                 idle = unused_pod(facts, now_s, now)
                 self.judge.fail("ready pods get traffic (S5, S11)", idle)
             return
