@@ -52,9 +52,10 @@ class _Selector(selectors.SelectSelector):
         return []
 
     def _count_again(self) -> None:
+        turns, self._turns = self._turns, 0
         if int(self.now_s) == self._second:
-            raise Livelock(f"{self._turns} turns of the loop, and still second {self._second}")
-        self._second, self._turns = int(self.now_s), 0
+            raise Livelock(f"{turns} turns of the loop, and still second {self._second}")
+        self._second = int(self.now_s)
 
 
 class _Task(asyncio.Task[Any]):
@@ -96,8 +97,10 @@ def run_virtual(work: Coroutine[Any, Any, T]) -> T:
     try:
         return loop.run_until_complete(work)
     finally:
-        _end_tasks(loop)
-        loop.close()
+        try:
+            _end_tasks(loop)
+        finally:
+            loop.close()
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> None:
