@@ -96,13 +96,14 @@ def endpoint_of(pod: Obj, service: Obj, *, hold_unprobed: bool, now: datetime) -
 def is_held(pod: Obj, now: datetime) -> bool:
     """S9, S11: Ready, without a readinessProbe, and not yet for its minReadySeconds.
 
-    The seconds stand on the pod since its creation; a pod with a probe has none.
+    The seconds stand on the pod since its creation; a pod with a probe has none. A pod that is
+    Ready since a time that lies ahead has seen the clock set back: it keeps its traffic.
     """
     wait_s = hold_seconds(pod)
     if wait_s <= 0:
         return False
-    due = due_at(pod, wait_s)
-    return due is not None and now < due
+    since, due = due_at(pod, 0), due_at(pod, wait_s)
+    return since is not None and due is not None and since <= now < due
 
 
 def hold_seconds(pod: Obj) -> int:

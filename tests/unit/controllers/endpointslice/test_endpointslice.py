@@ -81,6 +81,7 @@ def written(*pods: Obj) -> tuple[tuple[Obj, ...], Obj]:
         (pod(1, deleting=True), True, (False, True, True)),  # told to go: last resort only
         (pod(1, hold_s=90), True, (False, False, False)),  # S9 held for minReadySeconds
         (pod(1, hold_s=60), True, (False, False, False)),  # stored times lose up to a second
+        (pod(1, hold_s=90, ready_for_s=-9), True, (True, True, False)),  # the clock was set back
         (pod(1, hold_s=59), True, (True, True, False)),  # S10 surely over: traffic
         (pod(1, hold_s=90, probe=True), True, (True, True, False)),  # S11 a probe: at once
         (pod(1, hold_s=90), False, (True, True, False)),  # upstream's way: at once
