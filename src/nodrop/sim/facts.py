@@ -24,6 +24,7 @@ class PodFact:
     owner: str
     probed: bool
     version: int = 0
+    hold_s: int = 0
     sleep_hook_s: float = 0.0
     ip: str = ""
     ready_s: float | None = None
@@ -60,6 +61,9 @@ class SetFact:
     resized_s: float
     resized_at: datetime
     min_ready_s: int
+    #: minReadySeconds before its last change, and when that was.
+    former_min_ready_s: int
+    changed_s: float
     #: When the size that its controller last acted upon had been written.
     known_s: float
     known_at: datetime
@@ -119,12 +123,16 @@ class Facts:
             if bounds.since_s < since_s:
                 return
 
-    def hold_s(self, pod: PodFact) -> int:
-        """S9: how long the pod gets no traffic after it was ready."""
-        owner = self.sets.get(pod.owner)
-        return 0 if pod.probed or owner is None else owner.min_ready_s
-
     # Private
+
+    def _hold_s(self, pod: PodFact, now_s: float) -> int:
+        """S9: how long a new pod gets no traffic after it was ready: as its set is now."""
+        owner = self.sets.get(pod.owner)
+        if pod.probed or owner is None:
+            return 0
+        if now_s - owner.changed_s <= self.stale_s:
+            return min(owner.min_ready_s, owner.former_min_ready_s)
+        return owner.min_ready_s
 
     def _take_pod(self, change: Change, now_s: float, now: datetime, *, by_user: bool) -> None:
         uid = uid_of(change.obj)
@@ -137,6 +145,7 @@ class Facts:
         fact = self.pods.get(uid)
         if fact is None:
             fact = self.pods[uid] = _new_pod(change.obj, now_s)
+            fact.hold_s = self._hold_s(fact, now_s)
         was_active = fact.active
         self._take_status(fact, change.obj, now_s, now)
         self._take_deletion(fact, change.obj, now_s, now, by_user=by_user)
@@ -178,8 +187,14 @@ class Facts:
         fact = self.sets.get(uid)
         if fact is None:
             name = change.obj["metadata"]["name"]
-            self.sets[uid] = SetFact(uid, name, size, now_s, now, min_ready_s, now_s, now)
-        elif fact.size != size:
+            self.sets[uid] = SetFact(
+                uid, name, size, now_s, now, min_ready_s, min_ready_s, now_s, now_s, now
+            )
+            return
+        if fact.min_ready_s != min_ready_s:
+            fact.former_min_ready_s, fact.min_ready_s = fact.min_ready_s, min_ready_s
+            fact.changed_s = now_s
+        if fact.size != size:
             fact.size, fact.resized_s, fact.resized_at = size, now_s, now
 
     def _take_deployment(self, obj: Obj, now_s: float) -> None:

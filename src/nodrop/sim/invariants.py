@@ -103,7 +103,7 @@ def wrong_backend(
     if pod.ready_s is None and now_s - pod.unready_s > LATE_S:
         return f"{pod.name}, not ready since {pod.unready_s:.3f}"
     if pod.ready_at is not None and pod.deleted_s is None:
-        hold_s, ran_s = facts.hold_s(pod), (now - pod.ready_at).total_seconds()
+        hold_s, ran_s = pod.hold_s, (now - pod.ready_at).total_seconds()
         if 0 <= ran_s < hold_s - TOLERANCE_S:
             return f"{pod.name}, without a probe and not running for {hold_s} s yet"
     if pod.deleted_s is not None and now_s - pod.deleted_s > LATE_S:
@@ -118,7 +118,7 @@ def unused_pod(facts: Facts, now_s: float, now: datetime) -> str | None:
     for pod in facts.active():
         if pod.ready_s is None or pod.ready_at is None:
             continue
-        due_s = facts.hold_s(pod) + 2 * LATE_S
+        due_s = pod.hold_s + 2 * LATE_S
         if now_s - pod.ready_s > due_s and (now - pod.ready_at).total_seconds() > due_s:
             return f"a request finds no backend; {pod.name} is ready since {pod.ready_s:.3f}"
     return None

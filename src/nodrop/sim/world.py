@@ -183,7 +183,7 @@ class World:
         if pod is None or any(fault.what in _EXCUSES for fault in self.scenario.faults):
             return
         version = self.scenario.versions[pod.version]
-        if version.behaviour.well and may_have_traffic(version, facts.hold_s(pod)):
+        if version.behaviour.well and may_have_traffic(version, pod.hold_s):
             self.judge.fail("no request is lost (S5)", lost_request(pod, why, now_s))
 
 

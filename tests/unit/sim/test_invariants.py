@@ -27,7 +27,9 @@ def _at(seconds: float) -> datetime:
 
 def _facts(*pods: PodFact, floor: int, ceiling: int, min_ready_s: int = 0) -> Facts:
     facts = Facts(pods={pod.uid: pod for pod in pods}, min_ready_s=min_ready_s)
-    facts.sets["set"] = SetFact("set", "web-1", 3, 50.0, _at(50), min_ready_s, 50.0, _at(50))
+    facts.sets["set"] = SetFact(
+        "set", "web-1", 3, 50.0, _at(50), min_ready_s, min_ready_s, 0.0, 50.0, _at(50)
+    )
     facts.bounds.append(Bounds(0.0, 3, floor, ceiling))
     return facts
 
