@@ -30,6 +30,7 @@ _INT_BITS = {"int32": 31, "int64": 63}
 _ALIKE = 0.75
 """How alike a misspelt name must be to be taken for another one (difflib's ratio)."""
 _SHOWN_CHARS = 60
+_FIRST_YEAR, _LAST_YEAR = 1970, 9000
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,13 @@ def _read_base64(text: str) -> None:
     base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)
 
 
-_READERS = {"date-time": parse_time, "byte": _read_base64}
+def _read_time(text: str) -> None:
+    """A time that seconds can be added to and taken from without leaving the calendar."""
+    if not _FIRST_YEAR <= parse_time(text).year <= _LAST_YEAR:
+        raise ValueError(f"year not between {_FIRST_YEAR} and {_LAST_YEAR}: {text!r}")
+
+
+_READERS = {"date-time": _read_time, "byte": _read_base64}
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

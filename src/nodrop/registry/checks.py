@@ -8,19 +8,25 @@ from typing import Any
 import msgspec
 
 from nodrop.model.defaults import apply_defaults
-from nodrop.model.errors import invalid
+from nodrop.model.errors import bad_request, invalid
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
 from nodrop.model.patch import json_patch, merge_patch
 from nodrop.model.schema import decode_strictness
 from nodrop.model.strategic import strategic_merge
-from nodrop.model.validate import validate_create, validate_update
+from nodrop.model.validate import validate_create, validate_status, validate_update
 from nodrop.registry.interface import FieldValidation, PatchType
 
 
 def clone(obj: Obj) -> Obj:
-    """A deep copy: what is stored shares nothing with what a caller holds."""
-    copied: Obj = msgspec.json.decode(msgspec.json.encode(obj))
+    """A deep copy: what is stored shares nothing with what a caller holds.
+
+    Raises 400 for what JSON can't hold: half a surrogate pair, a structure without end.
+    """
+    try:
+        copied: Obj = msgspec.json.decode(msgspec.json.encode(obj))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise bad_request(f"the object can't be written as JSON: {error}") from error
     return copied
 
 
@@ -57,6 +63,12 @@ def check_create(kind: Kind, obj: Obj) -> None:
 def check_update(kind: Kind, obj: Obj, stored: Obj) -> None:
     """Raise 422 with all that is wrong with a changed object, or with the change."""
     if causes := validate_update(obj, stored):
+        raise invalid(kind, obj["metadata"]["name"], causes)
+
+
+def check_status(kind: Kind, obj: Obj) -> None:
+    """Raise 422 for a status that nobody could read."""
+    if causes := validate_status(obj):
         raise invalid(kind, obj["metadata"]["name"], causes)
 
 

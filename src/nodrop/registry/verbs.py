@@ -133,6 +133,8 @@ class Registry:
             self._admission.admit_update(key.kind, new, stored)
             checks.check_update(key.kind, new, stored)
             count_generation(new, stored)
+        elif subresource == "status":
+            checks.check_status(key.kind, new)
         written = self._replace(key, new, stored, dry_run=options.dry_run)
         return Written(shown(written, subresource), warnings=warnings)
 

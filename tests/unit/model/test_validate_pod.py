@@ -103,6 +103,19 @@ def env(**variable: Any) -> Obj:
             f"{C}.envFrom[0].configMapRef.name: Required value",
         ),
         (
+            {"restartPolicy": "Always"},
+            f"{C}.restartPolicy: Forbidden: may not be set for non-init containers",
+        ),
+        (
+            {
+                "volumeMounts": [
+                    {"name": "x", "mountPath": "/x", "subPath": "a", "subPathExpr": "$(A)"}
+                ]
+            },
+            f'{C}.volumeMounts[0].subPathExpr: Invalid value: "$(A)": '
+            "subPathExpr and subPath are mutually exclusive",
+        ),
+        (
             {"volumeMounts": [{"name": "x", "mountPath": "/x"}]},
             f'{C}.volumeMounts[0].name: Not found: "x"',
         ),

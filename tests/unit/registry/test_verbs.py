@@ -340,3 +340,23 @@ def test_events_expire_after_an_hour(world: World) -> None:
     assert world.registry.expire_events(world.clock.now()) == 1
     assert not world.exists(EVENT, "old")
     assert world.exists(EVENT, "new")
+
+
+def test_a_status_that_nobody_could_read_is_refused(world: World) -> None:
+    container = {"name": "c", "image": "i"}
+    metadata = {"name": "p", "namespace": "default"}
+    spec = {"containers": [container]}
+    world.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    with pytest.raises(ApiError) as refused:
+        world.patch(POD, "p", {"status": {"podIP": "garbage x"}}, "status")
+    assert refused.value.code == 422
+
+
+def test_what_json_cannot_hold_is_refused(world: World) -> None:
+    half = config() | {"data": {"a": "\ud800"}}
+    endless: Obj = config()
+    endless["data"] = endless
+    for obj in (half, endless):
+        with pytest.raises(ApiError) as refused:
+            world.create(obj)
+        assert refused.value.code == 400

@@ -2,5 +2,6 @@
 
 from nodrop.model.validate.objects import validate_create, validate_update
 from nodrop.model.validate.pod import missing_command
+from nodrop.model.validate.status import validate_status
 
-__all__ = ["missing_command", "validate_create", "validate_update"]
+__all__ = ["missing_command", "validate_create", "validate_status", "validate_update"]

@@ -53,6 +53,17 @@ def validate_container(
     container: Obj, path: str, *, volumes: Collection[str], grace_s: int | None
 ) -> list[Cause]:
     """Causes for a regular container; ``volumes`` are the names its mounts may use."""
+    causes = _running(container, path, volumes=volumes, grace_s=grace_s)
+    if container.get("restartPolicy"):
+        text = "may not be set for non-init containers"
+        causes.append(forbidden(f"{path}.restartPolicy", text))
+    return causes
+
+
+def _running(
+    container: Obj, path: str, *, volumes: Collection[str], grace_s: int | None
+) -> list[Cause]:
+    """Causes for a container that stays: a regular one or a sidecar."""
     causes = _common(container, path, volumes)
     if "lifecycle" in container:
         causes += validate_hooks(container["lifecycle"], f"{path}.lifecycle", grace_s)
@@ -65,8 +76,10 @@ def validate_init_container(
 ) -> list[Cause]:
     """Causes for an init container; only a sidecar may have hooks and probes."""
     if container.get("restartPolicy") == "Always":
-        return validate_container(container, path, volumes=volumes, grace_s=grace_s)
+        return _running(container, path, volumes=volumes, grace_s=grace_s)
     causes = _common(container, path, volumes)
+    if policy := container.get("restartPolicy"):
+        causes += one_of(f"{path}.restartPolicy", policy, ("Always",))
     for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(field) is not None:
             text = "may not be set for init containers without restartPolicy=Always"
@@ -208,6 +221,11 @@ def _mounts(mounts: Sequence[Obj], path: str, volumes: Collection[str]) -> list[
             causes.append(invalid(f"{where}.mountPath", target, "must be unique"))
         seen.add(target or "")
         causes += _sub_path(mount.get("subPath") or "", f"{where}.subPath")
+        expression = mount.get("subPathExpr") or ""
+        causes += _sub_path(expression, f"{where}.subPathExpr")
+        if expression and mount.get("subPath"):
+            text = "subPathExpr and subPath are mutually exclusive"
+            causes.append(invalid(f"{where}.subPathExpr", expression, text))
     return causes
 
 
