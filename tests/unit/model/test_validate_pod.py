@@ -268,6 +268,12 @@ def test_containers_that_are_fine(container: Obj) -> None:
             "spec.initContainers[0].readinessProbe: Forbidden: "
             "may not be set for init containers without restartPolicy=Always",
         ),
+        (
+            "spec.initContainers",
+            [{"name": "init", "image": "x", "restartPolicy": "Never"}],
+            'spec.initContainers[0].restartPolicy: Unsupported value: "Never": '
+            'supported values: "Always"',
+        ),
     ],
 )
 def test_a_pod_is_refused(path: str, value: Any, expected: str) -> None:
