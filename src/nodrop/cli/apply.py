@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from nodrop.check.grace import hook_warnings
 from nodrop.check.source import Document
 from nodrop.cli.hints import hint_for
 from nodrop.cli.session import Failure
-from nodrop.client.http import HttpClient
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import KINDS, NAMESPACE, Kind, kind_of
 from nodrop.model.meta import Obj, ObjectKey, annotations_of, key_of
@@ -73,7 +72,19 @@ def warnings_of(objects: Iterable[Obj]) -> list[str]:
     return found
 
 
-async def apply_all(client: HttpClient, objects: Sequence[Obj]) -> list[Applied]:
+class Api(Protocol):
+    """What applying needs of an API; an engine's HttpClient has it."""
+
+    async def get(self, key: ObjectKey) -> Obj: ...
+
+    async def create(self, obj: Obj, *, query: Mapping[str, str] | None = None) -> Obj: ...
+
+    async def patch_strategic(
+        self, key: ObjectKey, patch: Obj, *, query: Mapping[str, str] | None = None
+    ) -> Obj: ...
+
+
+async def apply_all(client: Api, objects: Sequence[Obj]) -> list[Applied]:
     """Apply ``objects`` in order, after a dry run of all. Raises Failure; then nothing changed."""
     new_namespaces = {obj["metadata"]["name"] for obj in objects if obj["kind"] == "Namespace"}
     wrong: list[ApiError] = []
@@ -134,7 +145,7 @@ def _pod_spec(obj: Obj) -> tuple[Obj | None, str]:
     return None, ""
 
 
-async def _try(client: HttpClient, obj: Obj, new_namespaces: set[str]) -> None:
+async def _try(client: Api, obj: Obj, new_namespaces: set[str]) -> None:
     """A dry run. What lives in a namespace that is yet to come is tried in ``default``."""
     namespace = obj["metadata"].get("namespace")
     if namespace in new_namespaces and not await _exists(
@@ -150,7 +161,7 @@ async def _try(client: HttpClient, obj: Obj, new_namespaces: set[str]) -> None:
     await _apply(client, obj, dry_run=True)
 
 
-async def _exists(client: HttpClient, key: ObjectKey) -> bool:
+async def _exists(client: Api, key: ObjectKey) -> bool:
     try:
         await client.get(key)
     except ApiError as error:
@@ -160,7 +171,7 @@ async def _exists(client: HttpClient, key: ObjectKey) -> bool:
     return True
 
 
-async def _apply(client: HttpClient, obj: Obj, *, dry_run: bool) -> Applied:
+async def _apply(client: Api, obj: Obj, *, dry_run: bool) -> Applied:
     key = key_of(obj)
     modified = _with_last_applied(obj)
     try:

@@ -11,6 +11,7 @@ import nodrop
 #: Command → (module under nodrop.cli, one line of help). Modules are imported when they are used.
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "Apply manifests, follow the rollout, print the URLs."),
+    "plan": ("plan", "Tell what applying manifests would do, before it is done."),
     "down": ("down", "Delete the objects of manifests; without any: stop everything gracefully."),
     "status": ("status", "Show deployments, pods, versions, URLs and the last events."),
     "logs": ("logs", "Print what a pod or a deployment's pods wrote."),

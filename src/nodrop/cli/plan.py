@@ -1,0 +1,202 @@
+"""``nodrop plan``: what applying manifests would do, from the very code that would do it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nodrop.check.source import BrokenManifest
+from nodrop.cli.session import Failure, connect, end, namespace_option, state_option
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import DEPLOYMENT
+from nodrop.model.meta import Obj, ObjectKey, key_of
+from nodrop.plan.assumptions import Assumptions, StartUp
+from nodrop.plan.live import Live, creations
+from nodrop.statedir import StateDir
+
+if TYPE_CHECKING:
+    from nodrop.plan.report import PlanReport
+    from nodrop.plan.spans import Course
+    from nodrop.plan.world import PlanApi
+
+_PLAIN_COLUMNS = 100
+
+
+@click.command(short_help="Tell what applying manifests would do before it is done.")
+@click.option(
+    "-f", "--file", "files", multiple=True, required=True, type=click.Path(path_type=Path),
+    help="Manifests as they shall be: a file or a folder (repeatable).",
+)  # fmt: skip
+@click.option(
+    "--from", "old_files", multiple=True, type=click.Path(path_type=Path),
+    help="Manifests as they are (default: what runs on the engine).",
+)  # fmt: skip
+@state_option
+@namespace_option
+@click.option(
+    "--startup-s", type=click.FloatRange(min=0), default=None,
+    help="Seconds from a container's start to its first answer (default: observed, else 5).",
+)  # fmt: skip
+@click.option("--request-s", type=click.FloatRange(min=0), default=0.2, show_default=True,
+              help="Seconds that the longest requests take.")  # fmt: skip
+@click.option("--request-rate", type=click.FloatRange(min=0), default=10.0, show_default=True,
+              help="Requests per second over all pods.")  # fmt: skip
+@click.option("--term-s", type=click.FloatRange(min=0), default=0.2, show_default=True,
+              help="Seconds from SIGTERM to a container's end.")  # fmt: skip
+@click.option("--hook-s", type=click.FloatRange(min=0), default=1.0, show_default=True,
+              help="Seconds that an exec or HTTP hook takes.")  # fmt: skip
+@click.option("--init-s", type=click.FloatRange(min=0), default=1.0, show_default=True,
+              help="Seconds that an init container takes.")  # fmt: skip
+@click.option("--no-worst-case", is_flag=True, help="Leave out: if no new pod ever is ready.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write a chart there.")
+def plan(
+    files: tuple[Path, ...],
+    old_files: tuple[Path, ...],
+    state: StateDir,
+    namespace: str,
+    startup_s: float | None,
+    no_worst_case: bool,
+    as_json: bool,
+    svg: Path | None,
+    **seconds: float,
+) -> None:
+    """Tell what applying manifests would do, second by second, before anything is touched.
+
+    The real controllers and the real agent roll the change out on virtual time, with programs
+    that start, serve and end as is assumed. Start-up times are taken from the pods that run,
+    unless --startup-s says otherwise.
+    """
+    try:
+        assumed = _assumptions(startup_s, seconds)
+        report = _plan(files, old_files, state, namespace, assumed, worst_case=not no_worst_case)
+    except (Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
+        end(error)
+    if svg is not None:
+        from nodrop.plan.svg import render_svg
+
+        _write(svg, render_svg(report))
+    click.echo(_json(report) if as_json else _text(report), nl=as_json)
+
+
+# Private
+
+
+def _plan(
+    files: Sequence[Path],
+    old_files: Sequence[Path],
+    state: StateDir,
+    namespace: str,
+    assumed: Assumptions,
+    *,
+    worst_case: bool,
+) -> PlanReport:
+    from nodrop.check.source import read_files
+    from nodrop.cli.apply import apply_all, prepare, warnings_of
+    from nodrop.plan.report import report_of
+    from nodrop.plan.run import Change, play
+
+    new = prepare(read_files(files), namespace)
+    for warning in warnings_of(new):
+        click.echo(f"warning: {warning}", err=True)
+    deployments = _deployments_of(new)
+    if old_files:
+        before = _applying(prepare(read_files(old_files), namespace))
+    else:
+        live = asyncio.run(_live(state, deployments))
+        before = _creating(live)
+        if assumed.startup.source == "assumed":
+            assumed = live.with_observed(assumed)
+
+    async def apply(api: PlanApi) -> None:
+        await apply_all(api, new)
+
+    change = Change(before=before, apply=apply, deployments=deployments)
+    courses = play(change, assumed)
+    stuck = play(change, assumed, never_ready=True) if worst_case and _rolls(courses) else ()
+    return report_of(courses, stuck, assumed)
+
+
+def _assumptions(startup_s: float | None, seconds: dict[str, float]) -> Assumptions:
+    return Assumptions(
+        startup=StartUp((5.0,), "assumed") if startup_s is None else StartUp((startup_s,), "given"),
+        request_s=seconds["request_s"],
+        requests_per_s=seconds["request_rate"],
+        term_s=seconds["term_s"],
+        hook_s=seconds["hook_s"],
+        init_s=seconds["init_s"],
+    )
+
+
+def _deployments_of(objects: Sequence[Obj]) -> list[ObjectKey]:
+    keys = [key for obj in objects if (key := key_of(obj)).kind == DEPLOYMENT]
+    if not keys:
+        raise Failure("there is no Deployment in these manifests: nothing would roll")
+    return list(dict.fromkeys(keys))
+
+
+def _applying(objects: Sequence[Obj]) -> Callable[[PlanApi], Awaitable[None]]:
+    from nodrop.cli.apply import apply_all
+
+    async def before(api: PlanApi) -> None:
+        await apply_all(api, objects)
+
+    return before
+
+
+def _creating(live: Live) -> Callable[[PlanApi], Awaitable[None]]:
+    async def before(api: PlanApi) -> None:
+        for obj in creations(live):
+            try:
+                await api.create(obj)
+            except ApiError as error:
+                if error.reason != "AlreadyExists":  # what the engine makes by itself
+                    raise
+
+    return before
+
+
+async def _live(state: StateDir, deployments: Sequence[ObjectKey]) -> Live:
+    from nodrop.plan.live import fetch
+
+    try:
+        async with connect(state) as client:
+            return await fetch(client, deployments)
+    except Failure as failure:
+        raise Failure(
+            str(failure),
+            hint=f"without an engine, say what there is now: --from OLD.yaml; or {failure.hint}",
+            code=failure.code,
+        ) from failure
+
+
+def _rolls(courses: Sequence[Course]) -> bool:
+    return any(pod.version == "new" for course in courses for pod in course.pods)
+
+
+def _json(report: PlanReport) -> str:
+    from nodrop.plan.report import as_json
+
+    return json.dumps(as_json(report), indent=2)
+
+
+def _text(report: PlanReport) -> str:
+    from nodrop.plan.text import Paper, render_text
+
+    if not sys.stdout.isatty():
+        return render_text(report, Paper(_PLAIN_COLUMNS))
+    return render_text(report, Paper(shutil.get_terminal_size().columns, colour=True))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        end(Failure(f"{path} can't be written: {error}"))

@@ -1,0 +1,141 @@
+"""Plays a change of manifests on virtual time and tells how it went."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from nodrop.model.conditions import get_condition
+from nodrop.model.meta import Obj, ObjectKey
+from nodrop.plan.assumptions import Assumptions
+from nodrop.plan.spans import Course, Fate
+from nodrop.plan.world import PlanApi, PlanWorld
+from nodrop.sim.loop import run_virtual
+
+#: Brings the simulated API to the new manifests, as the CLI does it with the real one.
+Apply = Callable[[PlanApi], Awaitable[object]]
+
+_LOOK_EVERY_S = 0.05
+#: However large and slow: a plan ends here, in virtual seconds.
+_LONGEST_S = 6 * 3600.0
+_DEADLINE = "ProgressDeadlineExceeded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """``before`` brings what is rolled out first, ``apply`` what is new."""
+
+    before: Apply
+    apply: Apply
+    deployments: Sequence[ObjectKey]
+
+
+def play(
+    change: Change, assumptions: Assumptions, *, never_ready: bool = False
+) -> tuple[Course, ...]:
+    """One course a Deployment. Raises what ``apply`` raises, and ApiError for bad old objects."""
+    return run_virtual(_play(change, assumptions, never_ready=never_ready))
+
+
+async def _play(
+    change: Change, assumptions: Assumptions, *, never_ready: bool
+) -> tuple[Course, ...]:
+    world = PlanWorld(assumptions, never_ready=never_ready)
+    control_plane: asyncio.Task[None] | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            control_plane = group.create_task(world.run(), name="control plane")
+            courses = await _roll(world, change)
+            control_plane.cancel()
+    finally:
+        world.store.close()
+    return courses
+
+
+async def _roll(world: PlanWorld, change: Change) -> tuple[Course, ...]:
+    await change.before(world.api)
+    rollouts = [_Rollout(world, key) for key in change.deployments]
+    await _until(lambda: all(one.settled() for one in rollouts))
+    before = {key: _stored(world, key) for key in change.deployments}
+    world.recorder.begin()
+    await change.apply(world.api)
+    rollouts = [_Rollout(world, key) for key in change.deployments]
+    await _until(lambda: sum(not one.over() for one in rollouts) == 0)  # each of them looks
+    return tuple(_course(world, one, before[one.key]) for one in rollouts)
+
+
+async def _until(level: Callable[[], bool]) -> None:
+    loop = asyncio.get_running_loop()
+    give_up_s = loop.time() + _LONGEST_S
+    while not level() and loop.time() < give_up_s:  # noqa: ASYNC110 - the world has no one event
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+class _Rollout:
+    """How far one Deployment is."""
+
+    def __init__(self, world: PlanWorld, key: ObjectKey) -> None:
+        self._world = world
+        self.key = key
+        self.complete_s: float | None = None
+        self.settled_s: float | None = None
+        self.deadline_s: float | None = None
+        self.message = ""
+
+    def settled(self) -> bool:
+        """Complete, and nothing else of it is left."""
+        stored = _stored(self._world, self.key)
+        if stored is None:
+            return True
+        left = self._world.recorder.left(self.key)
+        return _is_complete(stored) and left == stored["spec"]["replicas"]
+
+    def over(self) -> bool:
+        """Settled, or beyond its deadline, or paused: nothing more will happen by itself."""
+        stored = _stored(self._world, self.key)
+        if stored is None:
+            return True
+        at_s = self._world.recorder.at_s
+        if self.complete_s is None and _is_complete(stored):
+            self.complete_s = at_s
+        if self.settled_s is None and self.complete_s is not None and self.settled():
+            self.settled_s = at_s
+        condition = get_condition((stored.get("status") or {}).get("conditions"), "Progressing")
+        if self.deadline_s is None and condition and condition.get("reason") == _DEADLINE:
+            self.deadline_s, self.message = at_s, condition.get("message", "")
+        return self.settled_s is not None or self.deadline_s is not None
+
+
+def _course(world: PlanWorld, rollout: _Rollout, before: Obj | None) -> Course:
+    stored = _stored(world, rollout.key)
+    assert stored is not None
+    fate = Fate(
+        complete_s=rollout.complete_s,
+        settled_s=rollout.settled_s,
+        deadline_s=rollout.deadline_s,
+        message=rollout.message,
+    )
+    return Course(
+        key=rollout.key,
+        old=before,
+        new=stored,
+        pods=world.recorder.spans(rollout.key),
+        fate=fate,
+        ended_s=world.recorder.at_s,
+        because=tuple(world.recorder.because.get(rollout.key, ())),
+    )
+
+
+def _stored(world: PlanWorld, key: ObjectKey) -> Obj | None:
+    found = world.store.get(key)
+    return None if found is None else found.obj
+
+
+def _is_complete(deployment: Obj) -> bool:
+    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+    observed = (status.get("observedGeneration") or 0) >= deployment["metadata"]["generation"]
+    return observed and all(
+        (status.get(name) or 0) == wanted
+        for name in ("updatedReplicas", "replicas", "availableReplicas")
+    )
