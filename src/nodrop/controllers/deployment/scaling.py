@@ -122,10 +122,12 @@ def _round_half_away(numerator: int, denominator: int) -> int:
 
 
 def _clip(share: int, left: int) -> int:
-    """Keep a share between 0 and what is left, which may be negative."""
-    if left == 0:
-        return 0
-    return min(share, left) if left > 0 else max(share, left)
+    """Keep a share between 0 and what is left, which may be negative.
+
+    Beyond upstream: while there is something to add, no set shrinks. A set that was sized for
+    a larger surge would, and with it available pods that the floor needs (S5).
+    """
+    return max(0, min(share, left)) if left > 0 else min(0, max(share, left))
 
 
 def _spare_available(view: DeploymentView, sets: Sequence[SetView], sizes: list[int]) -> None:
