@@ -34,7 +34,8 @@ def floor_broken(facts: Facts, pod: PodFact, now_s: float, now: datetime) -> str
     if pod.by_user or owner is None or pod.ready_at is None or not facts.bounds:
         return None
     when_decided = min(now, owner.known_at)
-    if (when_decided - pod.ready_at).total_seconds() < facts.min_ready_s:
+    surely_s = facts.min_ready_s + 1 if facts.min_ready_s else 0  # stored times lose a second
+    if (when_decided - pod.ready_at).total_seconds() < surely_s:
         return None
     since_s = owner.known_s
     if facts.harmed_s >= since_s - facts.stale_s - TOLERANCE_S:
