@@ -15,7 +15,14 @@ from nodrop.keeper.client import ensure_keeper
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
-from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
+from nodrop.proxy.protocol import (
+    Backend,
+    Listener,
+    ProxyFailure,
+    Route,
+    RoutingTable,
+    ServicePort,
+)
 from tests.unit.proxy.support import Client, Load, Pod
 
 WEB = ServicePort("default", "web", 80)
@@ -409,6 +416,110 @@ async def test_withdrawn_servers_are_deleted_and_their_counters_kept(world: Worl
         await asyncio.sleep(0.01)
     assert ended[WEB].requests == 3
     await proxy.apply(table(pods[0]))
+    assert await client.request("/") == (200, "v1")
+    await client.close()
+    await proxy.close()
+
+
+async def test_two_mains_after_a_replacement_that_was_cut_short_become_one(world: World) -> None:
+    """kill -9 after the new process was started, before the old one was told to finish."""
+    proxy = await world.driver(slots=2)
+    old, new = await Pod("old").start(), await Pod("new").start()
+    await proxy.apply(table(old))
+    await proxy.close()
+    proxy._total = 4
+    await proxy._start_main()
+    await proxy.close()
+    again = await world.driver(slots=2)
+    await again.apply(table(old, new))
+    await again.apply(table(new))
+    assert await again.drain("uid-old", 10) == 0
+    await old.die()
+    async with Load("127.0.0.1", world.port) as load:
+        await load.reached(40)
+    assert load.lost == []
+    assert len(await again._processes.running("proxy-main")) == 1
+    await again.close()
+
+
+async def test_a_replaced_main_is_waited_for_only_by_the_pods_it_knows(world: World) -> None:
+    """Also after a restart of ours: its file says which they are."""
+    proxy = await world.driver(slots=2)
+    old, new = await Pod("old").start(), await Pod("new").start()
+    await proxy.apply(table(old))
+    idle = Client("127.0.0.1", world.port)  # keeps the old process alive
+    assert await idle.request("/") == (200, "old")
+    pools = {ServicePort("d", f"more{n}", 80): frozenset[Backend]() for n in range(4)}
+    more = RoutingTable({WEB: frozenset({backend(new)}), **pools}, {ANY: WEB})
+    assert (await proxy.apply(more)).reloads == 1
+    for driver in (proxy, await world.driver(slots=2)):
+        assert await driver.drain("uid-new", 0.2) == 0
+        assert await driver.drain("uid-old", 0.2) == 1
+    assert await idle.request("/") == (200, "old")
+    await idle.close()
+    assert await driver.drain("uid-old", 10) == 0
+    await driver.close()
+    await proxy.close()
+
+
+async def test_what_cannot_be_rendered_is_told_and_the_rest_is_served(world: World) -> None:
+    """One bad Ingress path or endpoint freezes nothing: not now, not after a crash."""
+    proxy = await world.driver()
+    old, new = await Pod("old").start(), await Pod("new").start()
+    await proxy.apply(table(old))
+    bad = Backend("a b\n", "bad", "127.0.0.1", 80)
+    nobody = Backend("uid-x", "nobody", "shop.example", 80)
+    other = ServicePort("default", "other", 80)
+    spoilt = RoutingTable(
+        pools={WEB: frozenset({backend(new), bad}), other: frozenset({nobody})},
+        routes={ANY: WEB, Route("x.example", "/a\n\nclear counters", False): other},
+        listeners={Listener("no address", 80): WEB},
+    )
+    applied = await proxy.apply(spoilt)
+    assert set(applied.unserved) == {WEB, other}
+    assert set(applied.refused) == {Listener("no address", 80)}
+    client = Client("127.0.0.1", world.port)
+    assert await client.request("/") == (200, "new")
+    os.kill(await world.pid("proxy-main"), signal.SIGKILL)
+    await client.close()
+    assert await client.request("/") == (200, "new")
+    await client.close()
+    await proxy.close()
+
+
+async def test_who_must_leave_leaves_although_an_addition_is_refused(world: World) -> None:
+    proxy = await world.driver()
+    old, stays, new = [await Pod(name).start() for name in ("old", "stays", "new")]
+    await proxy.apply(table(old, stays))
+    assert proxy._admin is not None
+    at = f"127.0.0.1:{new.port}"  # somebody else has used the name
+    await proxy._admin.ask(f"add server s0/uid-new_127.0.0.1_{new.port} {at}")
+    with pytest.raises(ProxyFailure, match="refused `add server"):
+        await proxy.apply(table(stays, new))
+    await old.die()
+    async with Load("127.0.0.1", world.port) as load:
+        await load.reached(40)
+        await proxy.apply(table(stays, new))
+        await load.reached(40)
+    assert load.lost == []
+    assert set(load.answered) == {"stays", "new"}
+    await proxy.close()
+
+
+async def test_a_file_that_cannot_be_written_is_a_failure_of_the_proxy_and_passes(
+    world: World,
+) -> None:
+    """A full disk: the loop that follows the cache survives it and asks again."""
+    proxy = await world.driver()
+    pod = await Pod("v1").start()
+    await proxy.apply(table())
+    in_the_way = world.folder / "proxy-main-1.cfg.new"
+    in_the_way.mkdir()
+    with pytest.raises(ProxyFailure, match="can't write"):
+        await proxy.apply(table(pod))
+    in_the_way.rmdir()
+    await proxy.apply(table(pod))
+    client = Client("127.0.0.1", world.port)
     assert await client.request("/") == (200, "v1")
     await client.close()
     await proxy.close()

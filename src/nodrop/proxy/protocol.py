@@ -72,12 +72,14 @@ class RoutingTable:
 class Applied:
     """The table serves: no new request goes anywhere else.
 
-    ``refused`` lists what could not be done, with the reason (a listener whose port is in use);
-    the rest of the table serves all the same.
+    ``refused`` lists listeners that could not be had, with the reason (the port is in use);
+    ``unserved`` pools of which a route or a backend can't be served. The rest of the table serves
+    all the same.
     """
 
     reloads: int = 0
     refused: Mapping[Listener, str] = field(default_factory=dict)
+    unserved: Mapping[ServicePort, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

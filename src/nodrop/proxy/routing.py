@@ -161,7 +161,7 @@ def _tcp_ports(services: Iterable[Obj]) -> Iterable[tuple[ServicePort, Obj, Obj]
 
 def _endpoints_of(piece: Obj, port_name: str, terminating: Collection[str]) -> Iterable[Endpoint]:
     port = _slice_port(piece, port_name)
-    if port is None:
+    if port is None or piece.get("addressType") == "FQDN":  # a name is no address to send to
         return
     for endpoint in piece.get("endpoints") or ():
         conditions = endpoint.get("conditions") or {}

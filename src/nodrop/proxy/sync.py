@@ -77,6 +77,8 @@ class ProxySync:
         self._moved = asyncio.Condition()
         self._applied: RoutingTable | None = None
         self._unheld: Mapping[Listener, str] = {}
+        self._unserved: Mapping[ServicePort, str] = {}
+        self._told: Mapping[ServicePort, str] = {}
         self._refused: Mapping[Listener, str] = {}
         self._served_until: dict[ServicePort, float] = {}
         self._pools_of: Mapping[str, Sequence[Sequence[Endpoint]]] | None = None
@@ -245,12 +247,15 @@ class ProxySync:
         async with self._moved:
             self._acknowledged = number
             self._moved.notify_all()
-        await self._report({**self._unheld, **plan_refusals(sources.services)}, sources)
+        refused = {**self._unheld, **plan_refusals(sources.services)}
+        await self._report(refused, sources)
+        await self._report_unserved(sources)
 
     async def _apply(self, table: RoutingTable) -> None:
         applied = await self._proxy.apply(table)
         before, self._applied = self._applied or RoutingTable(), table
         self._unheld = applied.refused
+        self._unserved = applied.unserved
         self._remember_served(before, table)
         if changes := diff_tables(before, table):
             log.info("routing: %s", "; ".join(changes))
@@ -309,12 +314,25 @@ class ProxySync:
             return
         owners = services_by_listener(sources.services, self._node_address)
         for listener, why in sorted(new.items()):
-            if (service := owners.get(listener)) is None:
-                continue
-            try:
-                await self._client.apply(Emit(service, "Warning", Reason.PORT_UNAVAILABLE, why))
-            except ApiError as error:
-                log.warning("can't record an Event (%s): %s", why, error)
+            if (service := owners.get(listener)) is not None:
+                await self._emit(service, Reason.PORT_UNAVAILABLE, why)
+
+    async def _report_unserved(self, sources: Sources) -> None:
+        new = {at: why for at, why in self._unserved.items() if self._told.get(at) != why}
+        self._told = self._unserved
+        for pool, why in sorted(new.items()):
+            log.warning("%s: %s", pool, why)
+            for service in sources.services:
+                if pool[:2] == (service["metadata"].get("namespace"), service["metadata"]["name"]):
+                    await self._emit(service, Reason.UNSUPPORTED, why)
+
+    async def _emit(self, service: Obj, reason: Reason, why: str) -> None:
+        if self._client is None:
+            return
+        try:
+            await self._client.apply(Emit(service, "Warning", reason, why))
+        except ApiError as error:
+            log.warning("can't record an Event (%s): %s", why, error)
 
 
 def _served(table: RoutingTable) -> set[ServicePort]:

@@ -36,6 +36,25 @@ def chunk_lines(lines: Iterable[str], limit_bytes: int = PAYLOAD_BYTES) -> list[
     return chunks
 
 
+def is_one_command(text: str) -> bool:
+    """Whether HAProxy reads ``text`` as one command, its payload included.
+
+    A line end or ``;`` ends a command; a payload follows ``<<`` and ends with an empty line.
+    """
+    first, _, payload = text.partition("\n")
+    if ";" in first or not first.isprintable():
+        return False
+    if not payload:
+        return "\n" not in text
+    lines = payload.split("\n")
+    return (
+        first.endswith(" <<")
+        and lines[-1] == ""
+        and all(map(str.isprintable, lines))
+        and (all(lines[:-1]) and len(lines) > 1)
+    )
+
+
 class AdminSocket:
     """One connection to one HAProxy process. Once broken it stays so: open another."""
 
@@ -103,6 +122,9 @@ class AdminSocket:
     async def _exchange(self, commands: Sequence[str]) -> list[str]:
         if not commands:
             return []
+        for command in commands:
+            if not is_one_command(command):
+                raise ProxyFailure(f"not told to HAProxy, it is more than one command: {command!r}")
         async with self._turn:
             if self.broken:
                 raise Disconnected(f"the connection to HAProxy broke before `{commands[0]}`")

@@ -17,10 +17,12 @@ from pathlib import Path
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.haproxy.edge import Edge
+from nodrop.proxy.haproxy.fitness import fit_table
 from nodrop.proxy.haproxy.plan import (
     Served,
     diff_servers,
     parse_map,
+    parse_server_names,
     parse_servers,
     parse_stats,
     plan_slots,
@@ -34,6 +36,7 @@ from nodrop.proxy.haproxy.processes import (
     write_atomically,
 )
 from nodrop.proxy.haproxy.render import (
+    HOLD,
     MAPS,
     MainShape,
     pod_of_server,
@@ -72,7 +75,8 @@ class HAProxy:
         self._main_sockets = (_SERVICES_SOCKET, *ingress_sockets)
         self._total = slots
         self._main: Process | None = None
-        self._old_mains: tuple[str, ...] = ()
+        #: Processes that are told to finish → the pods that they may still send requests to.
+        self._old_mains: dict[str, frozenset[str]] = {}
         self._admin: AdminSocket | None = None
         self._served = Served()
         self._slots: dict[Pool, int] = {}
@@ -90,8 +94,10 @@ class HAProxy:
             running = await self._processes.running(_MAIN)
             if running:
                 self._main = running[-1]
-                finishing = await self._processes.running(_MAIN, finishing=True)
-                self._old_mains = tuple(process.id for process in finishing)
+                for process in running[:-1]:  # a replacement that was cut short
+                    await self._processes.finish(process)
+                for process in await self._processes.running(_MAIN, finishing=True):
+                    self._old_mains[process.id] = self._pods_in_config(process)
                 self._total = int(self._main.shape.partition(" ")[0])
                 self._slots = _read_slots(self._processes.folder / _SLOTS_FILE)
                 await self._session()
@@ -162,11 +168,16 @@ class HAProxy:
             except Disconnected:
                 return False
             await self._look_at_old_mains()
+            for process in await self._processes.running(_MAIN):
+                if process != self._main:
+                    await self._processes.finish(process)
+                    self._old_mains[process.id] = self._pods_in_config(process)
             return await self._edge.alive()
 
     # Private: everything below holds the turn, but for _in_flight.
 
-    async def _apply(self, table: RoutingTable) -> Applied:
+    async def _apply(self, whole: RoutingTable) -> Applied:
+        table, unfit, unserved = fit_table(whole)
         admin = await self._session()
         reloads = 0
         slots = await self._assign(admin, table)
@@ -184,7 +195,7 @@ class HAProxy:
         reloads += await self._edge.serve(
             [listener for listener in table.listeners if listener not in refused]
         )
-        return Applied(reloads, refused)
+        return Applied(reloads, {**refused, **unfit}, unserved)
 
     def _outdated(self) -> bool:
         """Whether the running main has other sockets than it should have now."""
@@ -197,12 +208,20 @@ class HAProxy:
         self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
     ) -> None:
         change = diff_servers(self._served, table, slots)
-        await admin.execute(change.before)
-        for name, entries in render_maps(table, slots).items():
-            if self._served.maps.get(name) != entries:
-                await admin.replace_map(name, entries)
-                self._served.maps[name] = entries
+        refusal: ProxyFailure | None = None
+        try:
+            await admin.execute(change.before)
+            for name, entries in render_maps(table, slots).items():
+                if self._served.maps.get(name) != entries:
+                    await admin.replace_map(name, entries)
+                    self._served.maps[name] = entries
+        except Disconnected:
+            raise
+        except ProxyFailure as error:  # who must leave leaves all the same
+            refusal = error
         await admin.execute(change.after)
+        if refusal is not None:
+            raise refusal
         self._served.servers = change.servers
         self._slots, self._table = slots, table
 
@@ -256,13 +275,14 @@ class HAProxy:
             self._total *= 2
         slots = plan_slots(pools, {}, total=self._total, occupied=())
         assert slots is not None
+        pods = self._remember_pods(old)
         await self.close()
         self._slots, self._table = slots, table
-        self._write_files(table, slots)
+        self._write_slots(slots)  # the old one's own file says what it knows until its end
         await self._start_main()
         assert self._admin is not None
         if old is not None:
-            self._old_mains = (*self._old_mains, old.id)
+            self._old_mains[old.id] = pods
             await self._processes.finish(old)
         return self._admin
 
@@ -279,12 +299,15 @@ class HAProxy:
 
     def _write_files(self, table: RoutingTable, slots: dict[Pool, int]) -> None:
         """What a restart after a crash starts from: written before anything is acknowledged."""
-        named = [[*pool, slot] for pool, slot in sorted(slots.items())]
-        self._write(_SLOTS_FILE, json.dumps(named))
+        self._write_slots(slots)
         for name, entries in render_maps(table, slots).items():
             self._write(name, render_map(entries))
         if self._main is not None:
             self._write(self._main.config, self._main_config(self._main, table, slots))
+
+    def _write_slots(self, slots: dict[Pool, int]) -> None:
+        named = [[*pool, slot] for pool, slot in sorted(slots.items())]
+        self._write(_SLOTS_FILE, json.dumps(named))
 
     def _write(self, name: str, text: str) -> None:
         if self._written.get(name) != text:
@@ -309,12 +332,29 @@ class HAProxy:
         )
         # A process that finishes can't be told about pods any more: wait for its end.
         await self._look_at_old_mains()
-        return here + len(self._old_mains)
+        return here + sum(pod in pods for pods in self._old_mains.values())
+
+    def _remember_pods(self, main: Process | None) -> frozenset[str]:
+        """The pods that ``main`` knows, withdrawn ones too; in its file for who comes after us."""
+        if main is None:
+            return frozenset()
+        names = sorted({name for slot in self._served.servers.values() for name in slot} - {HOLD})
+        known = "".join(f"# server {name}\n" for name in names)
+        self._write(main.config, self._main_config(main, self._table, self._slots) + known)
+        return self._pods_in_config(main)
+
+    def _pods_in_config(self, main: Process) -> frozenset[str]:
+        try:
+            text = (self._processes.folder / main.config).read_text()
+        except OSError:
+            return frozenset()
+        return frozenset(map(pod_of_server, parse_server_names(text)))
 
     async def _look_at_old_mains(self) -> None:
         if self._old_mains:
             finishing = await self._processes.running(_MAIN, finishing=True)
-            self._old_mains = tuple(process.id for process in finishing)
+            left = {process.id for process in finishing}
+            self._old_mains = {id: pods for id, pods in self._old_mains.items() if id in left}
 
     async def _sweep(self, admin: AdminSocket) -> None:
         """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""

@@ -147,6 +147,12 @@ def parse_servers(text: str) -> dict[int, dict[str, bool]]:
     return servers
 
 
+def parse_server_names(config: str) -> set[str]:
+    """The servers that a configuration file names, in comments too."""
+    words = (line.removeprefix("#").split() for line in config.splitlines())
+    return {line[1] for line in words if line[:1] == ["server"] and line[1] != HOLD}
+
+
 def parse_map(text: str) -> dict[str, str]:
     """``show map`` → key → value."""
     entries = {}

@@ -36,10 +36,16 @@ class Process:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file whole: who starts from it sees the old or the new text."""
+    """Replace a file whole: who starts from it sees the old or the new text.
+
+    Raises ProxyFailure when it can't be written (a full disk); the old one stays then.
+    """
     new = path.with_name(path.name + ".new")
-    new.write_text(text)
-    os.replace(new, path)
+    try:
+        new.write_text(text)
+        os.replace(new, path)
+    except OSError as error:
+        raise ProxyFailure(f"can't write {path}: {error.strerror or error}") from error
 
 
 def connection_limit(listeners: int) -> int:

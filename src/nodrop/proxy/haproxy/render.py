@@ -175,12 +175,18 @@ def render_edge(
     return "\n".join(lines) + "\n"
 
 
+#: How long a process that was replaced may go on for its last connections: as long as an answer
+#: may take (timeout server). Tunnels (WebSockets) that are older are cut then.
+HARD_STOP = "1h"
+
+
 def _global(admin_socket: str, max_connections: int) -> list[str]:
     return [
         "global",
         f"  stats socket {quote('unix@' + admin_socket)} mode 600 level admin",
         "  stats timeout 1d",
         f"  maxconn {max_connections}",
+        f"  hard-stop-after {HARD_STOP}",
     ]
 
 

@@ -1,0 +1,74 @@
+"""What of a table HAProxy can be told: the rest would break out of a line of its files; pure.
+
+The registry refuses such objects; a store may hold some that were written before it did.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+from ipaddress import ip_address
+
+from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
+
+_POD = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_HOST = re.compile(r"[a-z0-9.*_-]*")
+#: Printable ASCII: anything else arrives percent-encoded. ``#`` ends the keys of Exact paths.
+_PATH = re.compile(r"/[!-~]*")
+_NOT_IN_PATHS = frozenset("#\\")
+
+
+def fit_table(
+    table: RoutingTable,
+) -> tuple[RoutingTable, dict[Listener, str], dict[ServicePort, str]]:
+    """The part of ``table`` that can be served, and why listeners and parts of pools can't."""
+    refused = {at: f"{at.host!r} is no address" for at in table.listeners if not _is_ip(at.host)}
+    backends = {
+        (pool, backend): why
+        for pool, members in table.pools.items()
+        for backend in members
+        if (why := _backend_trouble(backend))
+    }
+    routes = {route: why for route in table.routes if (why := _route_trouble(route))}
+    if not refused and not backends and not routes:
+        return table, {}, {}
+    unserved = {pool: why for (pool, _), why in backends.items()}
+    unserved |= {table.routes[route]: why for route, why in routes.items()}
+    fit = replace(
+        table,
+        pools={
+            pool: frozenset(backend for backend in members if (pool, backend) not in backends)
+            for pool, members in table.pools.items()
+        },
+        routes={route: pool for route, pool in table.routes.items() if route not in routes},
+        listeners={at: pool for at, pool in table.listeners.items() if at not in refused},
+    )
+    return fit, refused, unserved
+
+
+@lru_cache(maxsize=16_384)
+def _backend_trouble(backend: Backend) -> str:
+    if not _POD.fullmatch(backend.pod):
+        return f"endpoint {backend.name!r} is not served: {backend.pod!r} is no uid"
+    if not _is_ip(backend.address):
+        return f"endpoint {backend.name!r} is not served: {backend.address!r} is no address"
+    if not 1 <= backend.port <= 65535:
+        return f"endpoint {backend.name!r} is not served: {backend.port} is no port"
+    return ""
+
+
+def _route_trouble(route: Route) -> str:
+    if not _HOST.fullmatch(route.host):
+        return f"Ingress rule for {route.host!r} is not served: that is no host"
+    if not _PATH.fullmatch(route.path) or _NOT_IN_PATHS & set(route.path):
+        return f"Ingress path {route.path!r} is not served: it can't be part of a URL's path"
+    return ""
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
