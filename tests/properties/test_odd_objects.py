@@ -73,7 +73,7 @@ _CONTAINER: Obj = {
     "envFrom": [{"secretRef": {"name": "web"}}],
     "readinessProbe": _PROBE,
     "livenessProbe": {"exec": {"command": ["true"]}},
-    "lifecycle": {"preStop": {"sleep": {"seconds": 2}}, "stopSignal": "SIGUSR1"},
+    "lifecycle": {"preStop": {"sleep": {"seconds": 2}}, "stopSignal": "SIGRTMIN+3"},
     "resources": {"limits": {"cpu": "500m", "memory": "64Mi"}},
     "volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "a"}],
 }
@@ -153,8 +153,9 @@ class Odd:
             key = ObjectKey(kind, "default", obj["metadata"]["name"])
             for _ in range(self.rng.randint(0, 3)):
                 self._change(key)
-        if self.rng.random() < 0.3:
-            self._delete(self.rng.choice(valid))
+        if self.rng.random() < 0.5:
+            pods = [obj for obj in valid if obj["kind"] == "Pod"]
+            self._delete(self.rng.choice(self.rng.choice((pods, valid))))
 
     def _create(self, obj: Obj, *, changes: int) -> bool:
         kind = kind_of(obj["apiVersion"], obj["kind"])

@@ -27,7 +27,9 @@ class Auth:
             return True
         scheme, _, token = authorization.partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(
-            token.strip().encode(), self.token.encode()
+            # aiohttp hands on bytes that are no UTF-8 as half surrogates: they match no token.
+            token.strip().encode("utf-8", "surrogateescape"),
+            self.token.encode(),
         )
 
 

@@ -49,7 +49,7 @@ async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple
     if engine := running_engine(state):
         return engine, False
     state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with state.engine_log.open("ab") as log:
+    with open(state.engine_log, "ab", opener=_privately) as log:
         start = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "nodrop", "serve", "--state", str(state.root), *arguments],
@@ -59,6 +59,12 @@ async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple
             start_new_session=True,
         )
     return await _until_up(state, process, start), True
+
+
+def _privately(path: str, flags: int) -> int:
+    fd = os.open(path, flags, 0o600)
+    os.fchmod(fd, 0o600)
+    return fd
 
 
 async def _until_up(state: StateDir, process: subprocess.Popen[bytes], log_start: int) -> Obj:

@@ -66,6 +66,7 @@ def serve(
     from nodrop.wiring.engine import Engine, EngineOptions
     from nodrop.wiring.files import EngineFailure
 
+    os.umask(0o077)  # what we write is for this user only; the keeper gives pods a umask of 022
     configure(log_level)
     options = EngineOptions(
         state=state,

@@ -7,7 +7,9 @@ the memory can't go stale.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -231,9 +233,23 @@ def _connect(path: str) -> sqlite3.Connection:
         for suffix in ("-wal", "-shm"):
             Path(path + suffix).unlink(missing_ok=True)
     try:
+        if path != ":memory:":
+            _make_private(path)
         return sqlite3.connect(path, isolation_level=None, timeout=0.5)
     except (sqlite3.Error, OSError) as error:
         raise StoreFailure(f"state file {path} can't be opened: {error}") from error
+
+
+def _make_private(path: str) -> None:
+    """0600, whatever the umask; SQLite gives its -wal and -shm the mode of the file itself."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(fd, 0o600)
+    finally:
+        os.close(fd)
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(path + suffix, 0o600)
 
 
 def _prepare_schema(db: sqlite3.Connection, path: str) -> None:

@@ -39,6 +39,7 @@ def make_folders(state: StateDir) -> None:
     for folder in (state.root, state.sockets, state.keeper, state.pods, state.proxy, state.pki):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.chmod(0o700)  # it may have been there before, open to others
         except OSError as error:
             raise EngineFailure(
                 f"the state folder {folder} can't be made: {error.strerror}",
