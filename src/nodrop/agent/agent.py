@@ -15,11 +15,15 @@ from nodrop.agent.runtime.protocol import ContainerState, Runtime
 from nodrop.agent.settings import AgentSettings, Host
 from nodrop.agent.traffic import Traffic
 from nodrop.agent.volumes import NamedVolumes, VolumeStore
+from nodrop.bugs import OnBug, raise_bug
+from nodrop.client.actions import Delete
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.clock import Clock
+from nodrop.events import Reason
+from nodrop.model.errors import ApiError
 from nodrop.model.kinds import CONFIGMAP, POD, SECRET
-from nodrop.model.meta import Obj, key_of, object_kind, uid_of
+from nodrop.model.meta import Obj, is_deleting, key_of, object_kind, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +34,8 @@ class Agent:
     There is one node, so every pod is its own, whatever its nodeName says: a machine that was
     renamed goes on with its pods. ``cache`` must follow Pods, ConfigMaps, Secrets and Services;
     the agent reads nothing else. Killed at any moment, a new one finds the pods running, and
-    goes on where this one was. Without ``volumes`` those of pods exist only by name.
+    goes on where this one was. Without ``volumes`` those of pods exist only by name. ``on_bug``
+    hears what reading a pod raises; unless it raises it again, the other pods go on without.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Agent:
         folders: PodFolders,
         settings: AgentSettings,
         volumes: VolumeStore | None = None,
+        on_bug: OnBug = raise_bug,
     ) -> None:
         self._host = Host(
             client=client,
@@ -58,6 +64,7 @@ class Agent:
             addresses=AddressPool(settings.pod_cidr),
             volumes=volumes or NamedVolumes(),
         )
+        self._on_bug = on_bug
         self._workers: dict[str, PodWorker] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -68,7 +75,7 @@ class Agent:
         pods = {uid_of(pod): pod for pod in self._host.cache.list(POD)}
         for uid, pod in pods.items():
             if address := (pod.get("status") or {}).get("podIP"):
-                self._host.addresses.keep(uid, address)
+                self._keep(uid, address)
         remove_stray_folders(self._host.folders, pods.keys())
         async with asyncio.TaskGroup() as group:
             self._group = group
@@ -84,11 +91,32 @@ class Agent:
 
     def _look_after(self, pod: Obj, found: Sequence[ContainerState]) -> None:
         assert self._group is not None
-        uid = uid_of(pod)
-        worker = PodWorker(self._host, pod)
+        uid, name = uid_of(pod), pod["metadata"]["name"]
+        try:
+            worker = PodWorker(self._host, pod)
+        except Exception as bug:
+            self._on_bug(f"pod {name}", bug)
+            self._group.create_task(self._pass_over(pod, bug), name=f"pod {name}")
+            return
         self._workers[uid] = worker
-        name = pod["metadata"]["name"]
         self._group.create_task(self._until_gone(uid, worker, found), name=f"pod {name}")
+
+    def _keep(self, uid: str, address: str) -> None:
+        try:
+            self._host.addresses.keep(uid, address)
+        except Exception as bug:
+            self._on_bug(f"address {address} of pod {uid}", bug)
+
+    async def _pass_over(self, pod: Obj, bug: Exception) -> None:
+        """A pod that we can't read: people are told, and it can still be deleted."""
+        await self._host.emit(pod, "Warning", Reason.FAILED, f"this pod can't be read: {bug!r}")
+        if not is_deleting(pod):
+            return
+        await end_orphans(self._host.runtime, await self._host.containers_of(uid_of(pod)))
+        try:
+            await self._host.client.apply(Delete(key_of(pod), uid=uid_of(pod), grace_period_s=0))
+        except ApiError as error:
+            log.warning("pod %s can't be deleted: %s", pod["metadata"]["name"], error)
 
     async def _until_gone(
         self, uid: str, worker: PodWorker, found: Sequence[ContainerState]
@@ -115,7 +143,10 @@ class Agent:
         if event.type == "DELETED":
             self._gone(uid)
         elif worker := self._workers.get(uid):
-            worker.saw(event.obj)
+            try:
+                worker.saw(event.obj)
+            except Exception as bug:
+                self._on_bug(f"pod {event.obj['metadata']['name']}", bug)
         else:
             self._look_after(event.obj, ())
 

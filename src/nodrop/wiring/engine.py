@@ -288,6 +288,7 @@ def _build(
         clock=clock,
         folders=DiskFolders(state.pods),
         settings=_agent_settings(options, node, allocation.pod_cidr),
+        on_bug=on_bug,
         volumes=DiskVolumes(state.pods),
     )
     token = ensure_token(state.pki / "token")

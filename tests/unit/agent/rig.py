@@ -15,6 +15,7 @@ from nodrop.agent.probers.protocol import Prober
 from nodrop.agent.runtime.protocol import Runtime
 from nodrop.agent.settings import AgentSettings
 from nodrop.agent.volumes import NamedVolumes, VolumeStore
+from nodrop.bugs import OnBug, raise_bug
 from nodrop.client.actions import Create, Delete, Patch
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import ALL, WatchEvent
@@ -55,6 +56,7 @@ class Rig:
         self.client = LocalClient(self.registry, recorder)
         self.traffic = FakeTraffic()
         self.traffic.release.set()
+        self.on_bug: OnBug = raise_bug
         self.volumes: VolumeStore = volumes or NamedVolumes()
         self.runtime, self.prober, self.folders = runtime, prober, folders
         self.settings: dict[str, Any] = {
@@ -80,6 +82,7 @@ class Rig:
             folders=self.folders,
             settings=AgentSettings(**self.settings),
             volumes=self.volumes,
+            on_bug=self.on_bug,
         )
 
     @asynccontextmanager

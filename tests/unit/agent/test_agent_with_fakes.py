@@ -7,9 +7,12 @@ from signal import Signals
 
 import pytest
 
+from nodrop.agent import pod_context
 from nodrop.agent.adopt import recall_withdrawn
+from nodrop.agent.plan.spec import PodSpec, read_pod
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
 from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, ContainerState, Mount
+from nodrop.bugs import BugLog
 from nodrop.client.actions import Patch
 from nodrop.clock import SystemClock
 from nodrop.model.kinds import POD
@@ -682,3 +685,26 @@ async def test_a_kill_that_was_cut_short_waits_for_the_proxy_again(
         await rig.until_ready("web")
     states = [(container_status(v).get("restartCount"), is_ready(v)) for v in rig.pods[seen:]]
     assert (0, True) not in states, "what is being killed is never ready"
+
+
+async def test_a_pod_that_cannot_be_read_does_not_end_the_others(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bad object is told of and passed over; it can still be deleted."""
+
+    def read(made: Obj) -> PodSpec:
+        if made["metadata"]["name"] == "bad":
+            raise KeyError("a field that we read wrongly")
+        return read_pod(made)
+
+    monkeypatch.setattr(pod_context, "read_pod", read)
+    rig.on_bug = BugLog()
+    async with rig.running():
+        await rig.create(pod("bad", container("serve")))
+        await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        await rig.until(lambda: rig.events("Failed") != [])
+        assert rig.events("Failed")[0].startswith("this pod can't be read: KeyError")
+        await rig.delete("bad")
+        await rig.until_gone("bad")
+    assert rig.on_bug.count >= 1
