@@ -140,10 +140,13 @@ class Children:
         if proc.kill_family(child.mark, ()):
             self._sweeping.add(child.mark)
         for fd in tuple(child.pipes):
-            for _ in range(_DRAIN_READS):
-                if not self._read(child, fd):
-                    break
+            guarded(self._drain, child, fd)
         guarded(child.on_exit, status if status >= 0 else 128 - status)
+
+    def _drain(self, child: Child, fd: int) -> None:
+        for _ in range(_DRAIN_READS):
+            if not self._read(child, fd):
+                break
 
     def _sweep_again(self) -> None:
         """A killed orphan may have left children of its own to us."""

@@ -60,13 +60,18 @@ class LogFile:
         self._path = path
         self._rotate_bytes = rotate_bytes
         self._full = False
+        self._fd = -1
         os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
         self._open()
 
     def _open(self) -> None:
+        """Swap only once the new file is open: a number that was closed may mean another file."""
+        before = self._fd
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         self._fd = os.open(self._path, flags, 0o600)
         self._size = os.fstat(self._fd).st_size
+        if before >= 0:
+            os.close(before)
 
     def write(self, lines: bytes) -> None:
         """Append; where the disk refuses, lines are lost and said to be lost, once."""
@@ -85,13 +90,15 @@ class LogFile:
             self._full = True
 
     def _rotate(self) -> None:
-        for number in range(KEPT_FILES - 2, 0, -1):
-            older = f"{self._path}.{number}"
-            if os.path.exists(older):
-                os.replace(older, f"{self._path}.{number + 1}")
-        os.replace(self._path, f"{self._path}.1")
-        os.close(self._fd)
+        if os.path.exists(self._path):  # else removed by hand, or moved and not opened anew
+            for number in range(KEPT_FILES - 2, 0, -1):
+                older = f"{self._path}.{number}"
+                if os.path.exists(older):
+                    os.replace(older, f"{self._path}.{number + 1}")
+            os.replace(self._path, f"{self._path}.1")
         self._open()
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1

@@ -84,11 +84,17 @@ def guarded(call: Callable[..., None], *args: object) -> None:
     try:
         call(*args)
     except Exception:
-        sys.excepthook(*sys.exc_info())
+        try:
+            sys.excepthook(*sys.exc_info())
+        except Exception:
+            pass  # there is nowhere left to say it
 
 
 def complain(message: str) -> None:
-    """Write a line to the keeper's own log."""
+    """Write a line to the keeper's own log; a disk that is full must not end the keeper."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sys.stderr.write(f"{stamp} {message}\n")
-    sys.stderr.flush()
+    try:
+        sys.stderr.write(f"{stamp} {message}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from nodrop.keeper.logs import MAX_TEXT_BYTES, LogFile, Stream, stamp
+from nodrop.keeper.loop import complain
 
 _NOW_NS = 1_795_428_000_123_456_789
 _HEAD = b"2026-11-23T10:00:00.123456789Z stdout"
@@ -62,3 +66,40 @@ def test_a_file_is_continued(tmp_path: Path) -> None:
         file.write(text)
         file.close()
     assert path.read_bytes() == b"before\nafter\n"
+
+
+def test_a_rotation_that_fails_writes_into_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor is left for the new file: the old one is kept, and no number is reused."""
+    path = tmp_path / "0.log"
+    file = LogFile(str(path), rotate_bytes=10)
+    file.write(b"line 0...\n")
+
+    def refuse(*_arguments: object) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        file.write(b"lost\n")
+        file.write(b"lost\n")
+    with (tmp_path / "stranger").open("wb") as stranger:  # the next number that is free
+        file.write(b"line 1...\n")
+        stranger.flush()
+        file.close()
+        file.close()
+        stranger.write(b"mine")
+    assert (tmp_path / "stranger").read_bytes() == b"mine"
+    assert path.read_bytes() == b"line 1...\n"
+    assert (tmp_path / "0.log.1").read_bytes() == b"line 0...\n"
+
+
+def test_a_complaint_that_cannot_be_written_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        complain("the disk is full")
+        monkeypatch.undo()
+        with pytest.raises(OSError):
+            full.close()
