@@ -202,7 +202,9 @@ class Facts:
         if spec == self.spec:
             return
         self.spec = spec
-        self.min_ready_s = spec.get("minReadySeconds") or 0
+        min_ready_s = spec.get("minReadySeconds") or 0
+        if min_ready_s != self.min_ready_s:
+            self.min_ready_s, self.harmed_s = min_ready_s, now_s  # available means another thing
         bounds = _bounds(spec, now_s)
         self.bounds.append(bounds)
 
