@@ -66,6 +66,11 @@ class Recorder:
         self._zero_s = self._now_s()
         self.because.clear()
 
+    def owner_of(self, pod: Obj) -> ObjectKey | None:
+        """The Deployment of a stored pod."""
+        known = self.pods.get(uid_of(pod))
+        return None if known is None else known.deployment
+
     def left(self, deployment: ObjectKey) -> int:
         """How many pods of a Deployment are there."""
         return sum(p.deployment == deployment and p.gone_s is None for p in self.pods.values())

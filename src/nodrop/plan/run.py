@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from nodrop.model.conditions import get_condition
@@ -42,21 +43,32 @@ async def _play(
     change: Change, assumptions: Assumptions, *, never_ready: bool
 ) -> tuple[Course, ...]:
     world = PlanWorld(assumptions, never_ready=never_ready)
-    control_plane: asyncio.Task[None] | None = None
     try:
-        async with asyncio.TaskGroup() as group:
-            control_plane = group.create_task(world.run(), name="control plane")
-            courses = await _roll(world, change)
-            control_plane.cancel()
+        await change.before(world.api)
+        async with _running(world):
+            await _until(lambda: _at_rest(world, change))
+        world.multiply()
+        async with _running(world):
+            await _until(lambda: _at_rest(world, change))
+            return await _roll(world, change)
     finally:
         world.store.close()
-    return courses
+
+
+@asynccontextmanager
+async def _running(world: PlanWorld) -> AsyncIterator[None]:
+    """A control plane; at the end it is gone, and everything else is as it was."""
+    async with asyncio.TaskGroup() as group:
+        control_plane = group.create_task(world.run(), name="control plane")
+        yield
+        control_plane.cancel()
+
+
+def _at_rest(world: PlanWorld, change: Change) -> bool:
+    return all(_Rollout(world, key).settled() for key in change.deployments)
 
 
 async def _roll(world: PlanWorld, change: Change) -> tuple[Course, ...]:
-    await change.before(world.api)
-    rollouts = [_Rollout(world, key) for key in change.deployments]
-    await _until(lambda: all(one.settled() for one in rollouts))
     before = {key: _stored(world, key) for key in change.deployments}
     world.recorder.begin()
     await change.apply(world.api)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Network
 from typing import Any
 
 from nodrop.agent.agent import Agent
 from nodrop.agent.plan.probes import ExecTarget, Target
-from nodrop.agent.runtime.protocol import ContainerSpec, ExecResult
+from nodrop.agent.runtime.protocol import ContainerId, ContainerSpec, ExecResult
 from nodrop.agent.settings import AgentSettings
 from nodrop.client.actions import Action, Emit
 from nodrop.client.cache import Cache
+from nodrop.client.protocol import Client
 from nodrop.client.recorder import EventRecorder
 from nodrop.controllers.deployment.controller import DeploymentController
 from nodrop.controllers.disruption.controller import DisruptionController
@@ -22,32 +28,36 @@ from nodrop.controllers.ingress.controller import IngressController
 from nodrop.controllers.interface import Controller
 from nodrop.controllers.loop import run_controller
 from nodrop.controllers.replicaset.controller import ReplicaSetController
-from nodrop.model.kinds import KINDS, SERVICE
-from nodrop.model.meta import Obj, ObjectKey, key_of
+from nodrop.model.kinds import DEPLOYMENT, KINDS, POD, REPLICASET, SERVICE
+from nodrop.model.meta import Obj, ObjectKey, controller_of, key_of, uid_of
 from nodrop.plan.assumptions import NEVER_S, Assumptions
 from nodrop.plan.prober import PlanProber
 from nodrop.plan.recorder import Pod, Recorder
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import Allocation, WriteOptions
 from nodrop.registry.local import LocalClient
+from nodrop.registry.metadata import random_name
 from nodrop.registry.verbs import Registry
 from nodrop.sim.behaviour import Behaviour
 from nodrop.sim.data_plane import SimProxy
 from nodrop.sim.gate import Folders
 from nodrop.sim.loop import VirtualClock
 from nodrop.sim.runtime import App, SimRuntime
-from nodrop.store.protocol import Change, Write
+from nodrop.store.protocol import ABSENT, Change, Write
 from nodrop.store.sqlite import SqliteStore
 
 _POD_CIDR, _SERVICE_CIDR, _NODE = "127.8.0.0/15", "127.10.0.0/17", "plan"
 _SETTINGS = AgentSettings(node=_NODE, pod_cidr=_POD_CIDR, base_dir="/", path="/bin", home="/")
 _SEED = 1
-#: As the engine has it: how long a controller waits for more changes before it looks.
+#: How long a controller waits for more changes before it looks. In an engine it is as long for
+#: all but endpoints: many pods change in one instant here, and each look costs all of them.
 _PATIENCE_S = 0.005
 #: No event is lost here, so nobody has to look at everything again.
 _NEVER_RESYNC_S = NEVER_S
 _KEEP_REVISIONS = 1_000
 _CRASH_S = 0.5
+#: Addresses before this one belong to pods that were started one by one.
+_FIRST_ADDRESS = 1_000
 
 
 class _RecordedStore(SqliteStore):
@@ -86,6 +96,8 @@ class PlanApi:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        #: The sizes of Deployments that were made with one pod so far; None: made as asked.
+        self.postponed: dict[ObjectKey, int] | None = {}
 
     async def get(self, key: ObjectKey) -> Obj:
         return self._registry.get(key)
@@ -93,6 +105,8 @@ class PlanApi:
     async def create(self, obj: Obj, *, query: Mapping[str, str] | None = None) -> Obj:
         key = key_of(obj)
         obj = _without_address(obj) if key.kind == SERVICE else obj
+        if key.kind == DEPLOYMENT and self.postponed is not None:
+            obj = self._with_one_pod(key, obj)
         return self._registry.create(key.kind, key.namespace, obj, _options(query)).obj
 
     async def patch_strategic(
@@ -100,6 +114,14 @@ class PlanApi:
     ) -> Obj:
         patch = _without_address(patch) if key.kind == SERVICE else patch
         return self._registry.patch(key, patch, "strategic", options=_options(query)).obj
+
+    def _with_one_pod(self, key: ObjectKey, obj: Obj) -> Obj:
+        size = (obj.get("spec") or {}).get("replicas")
+        if not isinstance(size, int) or size <= 1:
+            return obj
+        assert self.postponed is not None
+        self.postponed[key] = size
+        return {**obj, "spec": {**obj["spec"], "replicas": 1}}
 
 
 class PlanWorld:
@@ -114,14 +136,13 @@ class PlanWorld:
         recorder.on_started = self._started
         self.store = _RecordedStore(recorder.on_change)
         rng = random.Random(_SEED)
+        self._rng = rng
         allocation = Allocation(pod_cidr=_POD_CIDR, service_cidr=_SERVICE_CIDR, node_name=_NODE)
         self.registry = Registry(self.store, clock, allocation, rng)
         self.api = PlanApi(self.registry)
-        self._client = _Quiet(self.registry, EventRecorder("nodrop", clock, rng))
-        self.cache = Cache(self._client, KINDS)
         self.proxy = _Proxy(recorder, latency_s=lambda: assumptions.proxy_s)
         self.proxy.drain_s = assumptions.drain_s
-        self._runtime = SimRuntime(
+        self.runtime = SimRuntime(
             clock,
             behave=self._behave,
             watcher=recorder,
@@ -130,56 +151,93 @@ class PlanWorld:
             command=self._command,
         )
         self._by_address: dict[str, App] = {}
-        self._sync = ProxySync(self.cache, self.proxy)
-        self._agent = Agent(
-            self._client,
-            self.cache,
-            runtime=self._runtime,
-            prober=PlanProber(
-                app_at=self._by_address.get,
-                app_of=lambda container: self._runtime.apps.get(container),  # type: ignore[call-overload]
-                is_news=self._is_news,
-                hook_s=self._hook_s,
-            ),
-            traffic=self._sync,
-            clock=clock,
-            folders=Folders(),
-            settings=_SETTINGS,
-        )
         self._hooks: set[tuple[str, ...]] = set()
 
     async def run(self) -> None:
-        """The control plane; until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for name, work in self._work():
-                group.create_task(work, name=name)
-
-    def _work(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        controllers: tuple[Controller[Any], ...] = (
-            DeploymentController(),
-            ReplicaSetController(),
-            EndpointSliceController(),
-            IngressController(address="127.0.0.1", ports=(80,)),
-            DisruptionController(),
-            GarbageController(KINDS),
+        """A control plane of its own over what is there; until cancelled."""
+        client = _Quiet(
+            self.registry,
+            EventRecorder("nodrop", self._clock, self._rng),
+            options=WriteOptions(field_validation="Trusted"),
         )
-        return [
-            ("cache", self.cache.run()),
-            ("proxy sync", self._sync.run()),
-            ("agent", self._agent.run()),
-            *((one.name, self._control(one)) for one in controllers),
-        ]
+        cache = Cache(client, KINDS)
+        sync = ProxySync(cache, self.proxy)
+        agent = self._agent(client, cache, sync)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cache.run())
+            group.create_task(sync.run())
+            group.create_task(agent.run())
+            for controller in _controllers():
+                group.create_task(self._control(controller, client, cache), name=controller.name)
 
-    async def _control(self, controller: Controller[Any]) -> None:
+    async def _control(self, controller: Controller[Any], client: Client, cache: Cache) -> None:
         await run_controller(
             controller,
-            self.cache,
-            self._client,
+            cache,
+            client,
             self._clock,
             trace=self.recorder.on_plan,
             resync_s=_NEVER_RESYNC_S,
-            patience_s=0.0 if controller.name == "endpointslice" else _PATIENCE_S,
+            patience_s=_PATIENCE_S,
         )
+
+    def _agent(self, client: Client, cache: Cache, sync: ProxySync) -> Agent:
+        prober = PlanProber(
+            app_at=self._by_address.get,
+            app_of=lambda container: self.runtime.apps.get(ContainerId(container)),
+            is_news=self._is_news,
+            hook_s=self._hook_s,
+        )
+        return Agent(
+            client,
+            cache,
+            runtime=self.runtime,
+            prober=prober,
+            traffic=sync,
+            clock=self._clock,
+            folders=Folders(),
+            settings=_SETTINGS,
+        )
+
+    # Many pods at once
+
+    def multiply(self) -> None:
+        """Give every Deployment that has one pod so far its size, with pods like that one.
+
+        No control plane may run meanwhile: the next one adopts them, as after a restart. Rolling
+        out 10,000 old pods would take as long as the plan itself and tell nothing.
+        """
+        assert self.api.postponed is not None
+        sizes, self.api.postponed = self.api.postponed, None
+        addresses = iter(IPv4Network(_POD_CIDR).hosts())
+        for key, size in sizes.items():
+            first = next(
+                p.obj for p in self.store.list(POD) if self.recorder.owner_of(p.obj) == key
+            )
+            for address in itertools.islice(addresses, _FIRST_ADDRESS, _FIRST_ADDRESS + size - 1):
+                self._copy(first, str(address))
+            owner = controller_of(first)
+            assert owner is not None
+            for one in (ObjectKey(REPLICASET, key.namespace, owner["name"]), key):
+                self.registry.patch(one, {"spec": {"replicas": size}}, "merge")
+
+    def _copy(self, first: Obj, address: str) -> None:
+        uid = str(uuid.UUID(int=self._rng.getrandbits(128)))
+        text = json.dumps(first).replace(uid_of(first), uid)
+        text = text.replace(f'"{first["status"]["podIP"]}"', f'"{address}"')
+        pod = json.loads(text)
+        name = first["metadata"]["name"]
+        while self.store.get(ObjectKey(POD, first["metadata"]["namespace"], name)):
+            name = random_name(first["metadata"]["generateName"], self._rng)
+        pod["metadata"]["name"] = name
+        self.store.commit(Write(key_of(pod), pod, ABSENT))
+        for app in self.runtime.apps_of(uid_of(first)):
+            container = ContainerId(app.spec.id.replace(uid_of(first), uid))
+            spec = replace(app.spec, id=container, pod_uid=uid, pod_ip=address)
+            state = replace(app.state, id=container, pod_uid=uid)
+            copy = App(spec, state, app.behaviour, app.started_s, app.serves_at_s)
+            self.runtime.place(copy)
+            self._by_address[address] = copy
 
     # How applications behave
 
@@ -214,7 +272,7 @@ class PlanWorld:
                     self._hooks.add(tuple(hook["exec"]["command"]))
         if _is_init(pod.spec, app.spec.name):
             loop = asyncio.get_running_loop()
-            loop.call_later(self._assumptions.init_s, self._runtime.end, app, 0, "it is done")
+            loop.call_later(self._assumptions.init_s, self.runtime.end, app, 0, "it is done")
 
     def _is_news(self, app: App, serves: bool) -> bool:
         """Whether it matters what a probe finds: not once the pod is ready and serves on, and
@@ -234,6 +292,17 @@ class PlanWorld:
 
     def _command(self, app: App, words: Sequence[str]) -> tuple[float, ExecResult]:
         return self._assumptions.hook_s, ExecResult(0, b"")
+
+
+def _controllers() -> tuple[Controller[Any], ...]:
+    return (
+        DeploymentController(),
+        ReplicaSetController(),
+        EndpointSliceController(),
+        IngressController(address="127.0.0.1", ports=(80,)),
+        DisruptionController(),
+        GarbageController(KINDS),
+    )
 
 
 def _options(query: Mapping[str, str] | None) -> WriteOptions:

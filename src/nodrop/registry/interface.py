@@ -10,7 +10,8 @@ from nodrop.client.protocol import Page, Scope, WatchEvent
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 
-FieldValidation = Literal["Strict", "Warn", "Ignore"]
+#: ``Trusted`` is no word of the API: the writer is our own code, nothing is looked at.
+FieldValidation = Literal["Strict", "Warn", "Ignore", "Trusted"]
 PatchType = Literal["json", "merge", "strategic"]
 
 

@@ -8,7 +8,7 @@ from nodrop.client.recorder import EventRecorder
 from nodrop.model.errors import bad_request
 from nodrop.model.kinds import Kind, kind_of
 from nodrop.model.meta import Obj, ObjectKey, Revision, key_of
-from nodrop.registry.interface import DeleteOptions
+from nodrop.registry.interface import DeleteOptions, WriteOptions
 from nodrop.registry.verbs import Registry
 from nodrop.registry.watch import WatchStream
 
@@ -16,9 +16,13 @@ from nodrop.registry.watch import WatchStream
 class LocalClient:
     """The API without HTTP. Objects it returns are the stored ones: treat them as immutable."""
 
-    def __init__(self, registry: Registry, recorder: EventRecorder) -> None:
+    def __init__(
+        self, registry: Registry, recorder: EventRecorder, *, options: WriteOptions | None = None
+    ) -> None:
+        """``options`` go with every write."""
         self._registry = registry
         self._recorder = recorder
+        self._options = options or WriteOptions()
 
     async def get(self, key: ObjectKey) -> Obj:
         return self._registry.get(key)
@@ -41,12 +45,17 @@ class LocalClient:
         match action:
             case Create(obj):
                 namespace = (obj.get("metadata") or {}).get("namespace", "")
-                return self._registry.create(_served(obj), namespace, obj).obj
+                return self._registry.create(_served(obj), namespace, obj, self._options).obj
             case Update(obj, subresource):
                 _served(obj)
-                return self._registry.update(key_of(obj), obj, subresource=subresource).obj
+                written = self._registry.update(
+                    key_of(obj), obj, subresource=subresource, options=self._options
+                )
+                return written.obj
             case Patch(key, patch, subresource):
-                written = self._registry.patch(key, patch, "merge", subresource=subresource)
+                written = self._registry.patch(
+                    key, patch, "merge", subresource=subresource, options=self._options
+                )
                 return written.obj
             case Delete():
                 deleted = self._registry.delete(action.key, _delete_options(action))

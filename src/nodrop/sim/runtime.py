@@ -182,6 +182,11 @@ class SimRuntime:
 
     # What the rest of the world asks
 
+    def place(self, app: App) -> None:
+        """Put an app on the machine that has run for long: nobody is told."""
+        self.apps[app.spec.id] = app
+        self._by_pod.setdefault(app.spec.pod_uid, {})[app.spec.id] = app
+
     def app_at(self, address: str) -> App | None:
         """The running app of a pod address, the newest if it was started again."""
         for app in reversed(self.apps.values()):
@@ -221,8 +226,7 @@ class SimRuntime:
             wildcard_bind=True,
         )
         app = App(spec, state, behaviour, now_s, now_s + start_s)
-        self.apps[spec.id] = app
-        self._by_pod.setdefault(spec.pod_uid, {})[spec.id] = app
+        self.place(app)
         self._watcher.on_start(app)
         if behaviour.crash_after_s is not None:
             loop.call_later(behaviour.crash_after_s, self.end, app, behaviour.crash_code, "crash")
