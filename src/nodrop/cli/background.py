@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from nodrop.cli.session import UNREACHABLE, Failure, engine_of
+from nodrop.keeper.proc import start_ticks
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
 
@@ -24,10 +25,13 @@ def running_engine(state: StateDir) -> Obj | None:
         return None
     try:
         engine = engine_of(state)
-        os.kill(engine["pids"]["engine"], 0)
-    except (Failure, ProcessLookupError):
-        return None  # it has only just started: engine.json is an earlier engine's, or not there
-    return engine
+        pid = engine["pids"]["engine"]
+        ticks = start_ticks(pid)
+        if ticks and engine.get("start_ticks", ticks) == ticks:
+            return engine
+    except (Failure, LookupError, OSError):
+        pass
+    return None  # it has only just started: engine.json is an earlier engine's, or not there
 
 
 def is_locked(state: StateDir) -> bool:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from nodrop.client.http import HttpClient
 
 
+_KEEPER_ENDS_WITHIN_S = 10.0
+
+
 @click.command(short_help="Delete objects, or stop everything.")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @state_option
@@ -29,7 +32,8 @@ async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout
     """Delete the objects of manifests and wait until their pods have ended.
 
     Without FILES: end every pod gracefully (hooks, SIGTERM, grace period), then the proxy and
-    the engine. The objects stay in the state folder: the next nodrop up or serve brings them back.
+    the engine. Deployments and all other objects stay in the state folder: the next nodrop up or
+    serve brings their pods back. Only a Pod that nothing controls is gone for good.
     """
     if files:
         await _delete(state, files, namespace, timeout_s)
@@ -96,6 +100,17 @@ async def _keeper_answers(state: StateDir) -> bool:
     return True
 
 
+async def _keeper_ends(state: StateDir) -> bool:
+    """Whether the keeper is gone, soon after an engine that has told it to end."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + _KEEPER_ENDS_WITHIN_S
+    while await _keeper_answers(state):
+        if loop.time() > deadline_s:
+            return False
+        await asyncio.sleep(0.05)  # the process is neither our child nor known by its pid
+    return True
+
+
 async def _stop_everything(state: StateDir, timeout_s: float) -> None:
     from nodrop.cli.background import ensure_engine, running_engine, until_gone
 
@@ -115,4 +130,9 @@ async def _stop_everything(state: StateDir, timeout_s: float) -> None:
             f"the engine (pid {pid}) is still ending pods after {timeout_s:g} s",
             hint=f"it goes on by itself; its log is {state.engine_log}",
         ) from None
+    if not await _keeper_ends(state):
+        raise Failure(
+            "the engine has ended and its keeper goes on: pods may still run",
+            hint=f"run nodrop down again; why it ended is in {state.engine_log}",
+        )
     click.echo("everything has ended; objects are kept in " + str(state.root))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodrop.cli.session import USAGE, Failure, end, state_option
+from nodrop.cli.session import FAILED, USAGE, Failure, end, state_option
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def serve(
     """
     from nodrop.journal import configure
     from nodrop.wiring.engine import Engine, EngineOptions
-    from nodrop.wiring.files import EngineFailure
+    from nodrop.wiring.files import EngineFailure, KeeperLost
 
     os.umask(0o077)  # what we write is for this user only; the keeper gives pods a umask of 022
     configure(log_level)
@@ -79,7 +79,8 @@ def serve(
     try:
         asyncio.run(_serve(Engine(options)))
     except EngineFailure as error:
-        end(Failure(str(error), hint=error.hint, code=USAGE))
+        code = FAILED if isinstance(error, KeeperLost) else USAGE
+        end(Failure(str(error), hint=error.hint, code=code))
     sys.exit(0)
 
 

@@ -35,7 +35,8 @@ from nodrop.clock import SystemClock
 from nodrop.controllers.loop import run_controller
 from nodrop.keeper.client import KeeperClient, ensure_keeper
 from nodrop.keeper.protocol import KeeperFailure
-from nodrop.model.kinds import KINDS, POD
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import KINDS
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import ProxyFailure
@@ -47,9 +48,11 @@ from nodrop.statedir import StateDir
 from nodrop.store.protocol import StoreFailure
 from nodrop.store.sqlite import SqliteStore
 from nodrop.wiring.controllers import all_controllers
+from nodrop.wiring.ending import end_pods, end_proxy_and_keeper, keeper_gone
 from nodrop.wiring.enginefile import AnnouncedProxy, EngineFile
 from nodrop.wiring.files import (
     EngineFailure,
+    KeeperLost,
     Settings,
     make_folders,
     read_settings,
@@ -64,7 +67,6 @@ log = logging.getLogger(__name__)
 _API_HOST = "127.0.0.1"
 _API_PORT = 6443
 _EXPIRE_EVENTS_EVERY_S = 60.0
-_PROXY_ENDS_WITHIN_S = 5.0
 #: How long controllers wait for more changes, but for the one that traffic waits for. Measured:
 #: with three pods becoming ready at once it halves ready → traffic at p99.
 _PATIENCE_S = 0.005
@@ -108,7 +110,7 @@ class Engine:
         with contextlib.closing(take_lock(self._state)):
             try:
                 await self._run()
-            except (KeeperFailure, StoreFailure, ProxyFailure) as error:
+            except (KeeperFailure, StoreFailure, ProxyFailure, ApiError, OSError) as error:
                 raise EngineFailure(str(error), hint=getattr(error, "hint", "")) from error
 
     # Private
@@ -144,7 +146,7 @@ class Engine:
             stack.push_async_callback(parts.server.stop)
             await self._serve(parts, keeper, api_port=api_port, ingress=ingress)
         if self._everything:
-            await _end_proxy_and_keeper(parts.proxy, keeper)
+            await end_proxy_and_keeper(parts.proxy, keeper)
             self._state.engine_json.unlink(missing_ok=True)
         store.close()
 
@@ -193,13 +195,26 @@ class Engine:
             info = await file.write()
             tasks["engine.json"] = group.create_task(file.keep(parts.proxies_changed))
             log.info("serving: API %s, HTTP %s", info["api"]["url"], info["http"]["urls"])
-            await self._stopping.wait()
-            if self._everything:
-                for name in [name for name in tasks if name in parts.makes_pods]:
-                    tasks.pop(name).cancel()
-                await _end_pods(parts.registry, parts.cache, parts.client)
-            for task in tasks.values():
+            gone = group.create_task(keeper_gone(keeper), name="keeper")
+            ending = group.create_task(self._until_stopped(parts, tasks), name="stop")
+            await asyncio.wait({gone, ending}, return_when=asyncio.FIRST_COMPLETED)
+            lost = gone.result() if gone.done() and not ending.done() else None
+            for task in (*tasks.values(), gone, ending):
                 task.cancel()
+        if lost is not None:
+            raise KeeperLost(
+                f"the keeper (pid {info['pids']['keeper']}) has ended; nobody looks after pods "
+                f"and proxies any more: {lost}",
+                hint="start the engine again (nodrop serve, nodrop up): it ends what is left of "
+                "them and starts them anew",
+            )
+
+    async def _until_stopped(self, parts: _Parts, tasks: dict[str, asyncio.Task[None]]) -> None:
+        await self._stopping.wait()
+        if self._everything:
+            for name in [name for name in tasks if name in parts.makes_pods]:
+                tasks.pop(name).cancel()
+            await end_pods(parts.cache, parts.client)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,39 +349,13 @@ def _capacity() -> dict[str, str]:
 
 
 async def _expire_events(registry: Registry, clock: SystemClock) -> None:
+    complained = False
     while True:
-        registry.expire_events(clock.now())
-        await asyncio.sleep(_EXPIRE_EVENTS_EVERY_S)
-
-
-async def _end_pods(registry: Registry, cache: Cache, client: LocalClient) -> None:
-    """Delete every pod with its own grace period and wait until all have ended."""
-    from nodrop.client.actions import Delete
-    from nodrop.model.errors import ApiError
-    from nodrop.model.meta import key_of
-
-    empty = asyncio.Event()
-
-    def look(*_change: object) -> None:
-        if not cache.list(POD):
-            empty.set()
-
-    cache.subscribe(look)
-    for pod in (await client.list(POD)).items:
         try:
-            await client.apply(Delete(key_of(pod)))
-        except ApiError as error:
-            if error.code != 404:
-                raise
-    look()
-    await empty.wait()
-
-
-async def _end_proxy_and_keeper(proxy: HAProxy, keeper: KeeperClient) -> None:
-    try:
-        async with asyncio.timeout(_PROXY_ENDS_WITHIN_S):
-            await proxy.stop()
-    except TimeoutError:
-        log.warning("the proxy still had connections; ending it")
-    with contextlib.suppress(KeeperFailure):  # it may be gone before it has answered
-        await keeper.shutdown()
+            registry.expire_events(clock.now())
+            complained = False
+        except ApiError as error:  # a full disk: reading and traffic go on without
+            if not complained:
+                log.warning("old events were not removed: %s; trying again", error)
+            complained = True
+        await asyncio.sleep(_EXPIRE_EVENTS_EVERY_S)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections.abc import Mapping
 
 import nodrop
-from nodrop.keeper.protocol import Keeper
+from nodrop.keeper.proc import start_ticks
+from nodrop.keeper.protocol import Keeper, KeeperFailure
 from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.processes import ROLE
 from nodrop.proxy.protocol import Applied, Proxy, ProxyStats, RoutingTable
 from nodrop.statedir import StateDir
 from nodrop.wiring.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
 
 
 class EngineFile:
@@ -43,7 +49,12 @@ class EngineFile:
         while True:
             await changed.wait()
             changed.clear()
-            await self.write()
+            try:
+                await self.write()
+            except (OSError, KeeperFailure) as failure:
+                log.warning("engine.json was not written: %s; trying again", failure)
+                await asyncio.sleep(_RETRY_S)
+                changed.set()
 
     async def _read(self) -> Obj:
         info = await self._keeper.info()
@@ -60,6 +71,8 @@ class EngineFile:
                 "keeper": info.pid,
                 "proxy": sorted(p.pid for p in proxies if p.exit_code is None),
             },
+            # Tells this process from a later one that has got the same pid.
+            "start_ticks": start_ticks(os.getpid()),
             "versions": {"nodrop": nodrop.__version__, "keeper_protocol": info.protocol},
             "state": str(self._state.root),
             "kubeconfig": str(self._state.kubeconfig),

@@ -21,6 +21,10 @@ class EngineFailure(Exception):
         self.hint = hint
 
 
+class KeeperLost(EngineFailure):
+    """The keeper has ended while the engine ran: pods and proxies have lost their parent."""
+
+
 class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     """What must stay the same over restarts, since objects and clients know it.
 

@@ -1,0 +1,80 @@
+"""How an engine notices that it must end, and ends: the keeper's death, pods, proxy, keeper."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from nodrop.client.actions import Delete
+from nodrop.client.cache import Cache
+from nodrop.client.protocol import Client
+from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import POD
+from nodrop.model.meta import Obj, is_deleting, key_of
+from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.protocol import ProxyFailure
+
+log = logging.getLogger(__name__)
+
+_ASK_KEEPER_EVERY_S = 1.0
+_KEEPER_IS_GONE_AFTER = 3
+_PROXY_ENDS_WITHIN_S = 5.0
+
+
+async def keeper_gone(keeper: Keeper, *, every_s: float = _ASK_KEEPER_EVERY_S) -> KeeperFailure:
+    """Return once the keeper has not answered three times in a row, with its last failure."""
+    failed = 0
+    while True:
+        try:
+            await keeper.info()
+            failed = 0
+        except KeeperFailure as failure:
+            failed += 1
+            if failed >= _KEEPER_IS_GONE_AFTER:
+                return failure
+        await asyncio.sleep(every_s)
+
+
+async def end_pods(cache: Cache, client: Client) -> None:
+    """Delete every pod with its own grace period and wait until all have ended.
+
+    A pod that a finalizer holds has ended when its grace period is 0: the object stays.
+    """
+    empty = asyncio.Event()
+
+    def look(*_change: object) -> None:
+        if all(_has_ended(pod) for pod in cache.list(POD)):
+            empty.set()
+
+    cache.subscribe(look)
+    for pod in (await client.list(POD)).items:
+        try:
+            written = await client.apply(Delete(key_of(pod)))
+            if written is not None:
+                await cache.wait_seen(written)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+    look()
+    await empty.wait()
+
+
+async def end_proxy_and_keeper(proxy: HAProxy, keeper: Keeper) -> None:
+    """Proxy first, while the keeper can still end it; the keeper whatever the proxy does."""
+    try:
+        async with asyncio.timeout(_PROXY_ENDS_WITHIN_S):
+            await proxy.stop()
+    except TimeoutError:
+        log.warning("the proxy still had connections; ending it")
+    except ProxyFailure as failure:
+        log.warning("the proxy could not be ended properly: %s", failure)
+    finally:
+        with contextlib.suppress(KeeperFailure):  # it may be gone before it has answered
+            await keeper.shutdown()
+
+
+def _has_ended(pod: Obj) -> bool:
+    meta = pod["metadata"]
+    return is_deleting(pod) and not meta.get("deletionGracePeriodSeconds")

@@ -1,0 +1,67 @@
+"""How an engine notices that its keeper is gone, and when its pods have ended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.protocol import ProxyFailure
+from nodrop.wiring.ending import _has_ended, end_proxy_and_keeper, keeper_gone
+
+
+class FakeKeeper:
+    """Answers, or refuses, in the given order; then refuses for ever."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+        self.was_shut_down = False
+
+    async def info(self) -> None:
+        self.asked += 1
+        if not self.answers or not self.answers.pop(0):
+            raise KeeperFailure("no answer", "ECONNREFUSED")
+
+    async def shutdown(self) -> None:
+        self.was_shut_down = True
+
+
+async def test_a_keeper_is_gone_after_three_failures_in_a_row() -> None:
+    keeper = FakeKeeper(True, False, False, True, False)
+    async with asyncio.timeout(10):
+        failure = await keeper_gone(cast(Keeper, keeper), every_s=0)
+    assert str(failure) == "no answer"
+    assert keeper.asked == 7
+
+
+async def test_the_keeper_ends_although_the_proxy_fails() -> None:
+    class FailingProxy:
+        async def stop(self) -> None:
+            raise ProxyFailure("no answer from the admin socket")
+
+    keeper = FakeKeeper()
+    await end_proxy_and_keeper(cast(HAProxy, FailingProxy()), cast(Keeper, keeper))
+    assert keeper.was_shut_down
+
+
+@pytest.mark.parametrize(
+    ("meta", "ended"),
+    [
+        ({}, False),
+        ({"deletionTimestamp": "2026-11-23T10:00:00Z", "deletionGracePeriodSeconds": 30}, False),
+        (
+            {
+                "deletionTimestamp": "2026-11-23T10:00:00Z",
+                "deletionGracePeriodSeconds": 0,
+                "finalizers": ["example.com/held"],
+            },
+            True,
+        ),
+    ],
+)
+def test_a_pod_that_a_finalizer_holds_has_ended(meta: dict[str, Any], ended: bool) -> None:
+    assert _has_ended({"metadata": meta}) == ended
