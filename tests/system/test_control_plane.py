@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nodrop.model.meta import Obj
-from tests.system.harness import Engine, Traffic, Watching, apply, hello
+from tests.system.harness import Engine, Traffic, Watching, apply, hello, is_ready
 
 
 async def test_kill_9_in_mid_rollout_loses_nothing_and_restarts_no_pod(engine: Engine) -> None:
@@ -174,3 +174,22 @@ def child_of(engine: Engine, pod: Obj) -> int:
     name = pod["metadata"]["name"]
     children = descendants(pids(engine)["keeper"])
     return next(pid for pid in children if f"POD_NAME={name}" in environ(pid))
+
+
+async def test_an_engine_whose_keeper_died_says_so_and_its_next_start_mends_it(
+    engine: Engine,
+) -> None:
+    """Nobody can adopt the children of a dead parent: end, clearly, and let pods start anew."""
+    await apply(engine, hello("v1", replicas=2), wait=True)
+    keeper = pids(engine)["keeper"]
+    os.kill(keeper, 9)
+    assert engine.process is not None
+    async with asyncio.timeout(60):
+        assert await asyncio.to_thread(engine.process.wait) == 1
+    log = engine.state.engine_log.read_text()
+    assert f"error: the keeper (pid {keeper}) has ended" in log
+    assert "Traceback" not in log
+    await asyncio.to_thread(engine.serve)
+    async with engine.client() as client, Watching(client) as watching:
+        await watching.until(lambda: sum(map(is_ready, watching.pods())) == 2)
+    assert pids(engine)["keeper"] != keeper
