@@ -76,6 +76,7 @@ class Agent:
         for uid, pod in pods.items():
             if address := (pod.get("status") or {}).get("podIP"):
                 self._keep(uid, address)
+        self._host.addresses.leave_gap()
         remove_stray_folders(self._host.folders, pods.keys())
         async with asyncio.TaskGroup() as group:
             self._group = group

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 #: An address of a pod that has ended rests this long, so that a late connection meets nobody.
 REST_S = 60.0
+_GAP = 1024
 
 
 def next_address(network: IPv4Network, taken: set[str], after: str | None) -> str | None:
@@ -45,6 +46,18 @@ class AddressPool:
         latest = self._last is None or number > IPv4Address(self._last)
         if latest and number in self._network:
             self._last = address
+
+    def leave_gap(self) -> None:
+        """Begin well behind the addresses in use: those just there may have ended a moment ago.
+
+        For an agent that has restarted: what rested before is forgotten.
+        """
+        if self._last is not None:
+            ahead = int(IPv4Address(self._last)) + min(_GAP, self._network.num_addresses // 4)
+            if IPv4Address(ahead) in self._network:
+                self._last = str(IPv4Address(ahead))
+            else:
+                self._last = str(self._network.network_address + 1)
 
     def address_of(self, uid: str, now: datetime) -> str | None:
         """The pod's address, a new one the first time; None when none is free."""

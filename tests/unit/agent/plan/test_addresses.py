@@ -41,3 +41,23 @@ def test_a_released_address_rests() -> None:
     pool.release("a", NOON)
     assert pool.address_of("b", NOON + timedelta(seconds=REST_S - 1)) is None
     assert pool.address_of("b", NOON + timedelta(seconds=REST_S)) == "127.9.0.2"
+
+
+def test_after_a_restart_the_address_of_a_pod_that_has_just_ended_still_rests() -> None:
+    before = AddressPool("127.9.0.0/24")
+    kept = before.address_of("kept", NOON)
+    ended = before.address_of("ended", NOON)
+    assert kept is not None
+    before.release("ended", NOON)
+
+    after = AddressPool("127.9.0.0/24")
+    after.keep("kept", kept)
+    after.leave_gap()
+    assert after.address_of("new", NOON) not in (kept, ended)
+
+
+def test_a_gap_goes_round_at_the_end_of_the_network() -> None:
+    pool = AddressPool("127.9.0.0/24")
+    pool.keep("kept", "127.9.0.250")
+    pool.leave_gap()
+    assert pool.address_of("new", NOON) == "127.9.0.2"
