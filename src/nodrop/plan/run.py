@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from nodrop.model.conditions import get_condition
@@ -36,7 +37,19 @@ def play(
     change: Change, assumptions: Assumptions, *, never_ready: bool = False
 ) -> tuple[Course, ...]:
     """One course a Deployment. Raises what ``apply`` raises, and ApiError for bad old objects."""
-    return run_virtual(_play(change, assumptions, never_ready=never_ready))
+    with _rare_collections():
+        return run_virtual(_play(change, assumptions, never_ready=never_ready))
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for cycles seldom: almost all objects of a plan live to its end."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 async def _play(
