@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -17,11 +18,13 @@ from nodrop.sim.world import Result, simulate
 
 #: Where failing seeds are kept; every test run plays them again.
 SEEDS = Path("tests/sim/seeds")
+_PORTION = 16  # seeds a process gets at a time
 
 
 @click.command(hidden=True)
 @click.argument("seed", type=int, required=False)
 @click.option("--seeds", "count", type=int, help="Run so many seeds and print a summary.")
+@click.option("--minutes", type=float, help="Run seed after seed for so long.")
 @click.option("--from", "first", type=int, default=1, show_default=True, help="The first seed.")
 @click.option("--no-faults", is_flag=True, help="Users act, but nothing goes wrong.")
 @click.option("--file", "path", type=click.Path(exists=True, path_type=Path), help="Replay a file.")
@@ -29,6 +32,7 @@ SEEDS = Path("tests/sim/seeds")
 def sim(
     seed: int | None,
     count: int | None,
+    minutes: float | None,
     first: int,
     no_faults: bool,
     path: Path | None,
@@ -39,8 +43,10 @@ def sim(
     With SEED the run is replayed with its full timeline; with --seeds N many are run, and each
     one that fails is written to tests/sim/seeds.
     """
-    if count is not None:
-        sys.exit(_many(range(first, first + count), faults=not no_faults, workers=workers))
+    if count is not None or minutes is not None:
+        seeds = range(first, first + count) if count is not None else itertools.count(first)
+        in_time = _until(seeds, None if minutes is None else minutes * 60)
+        sys.exit(_many(in_time, faults=not no_faults, workers=workers))
     if path is not None:
         scenario = read_seed_file(path)
     elif seed is not None:
@@ -80,28 +86,39 @@ def _one(scenario: Scenario) -> int:
     return 1 if result.violation else 0
 
 
-def _many(seeds: range, *, faults: bool, workers: int) -> int:
+def _until(seeds: Iterable[int], seconds: float | None) -> Iterator[int]:
+    """``seeds``, in the time that is given."""
     began_s = time.monotonic()
-    virtual_s, failed = 0.0, 0
+    for seed in seeds:
+        if seconds is not None and time.monotonic() - began_s >= seconds:
+            return
+        yield seed
+
+
+def _many(seeds: Iterable[int], *, faults: bool, workers: int) -> int:
+    began_s = time.monotonic()
+    virtual_s, played, failed = 0.0, 0, 0
     for result in _results(seeds, faults=faults, workers=workers):
         virtual_s += result.virtual_s
+        played += 1
         if result.violation:
             failed += 1
             path = write_seed_file(SEEDS, result)
             click.echo(f"seed {result.scenario.seed}: {result.violation} → {path}")
     took_s = time.monotonic() - began_s
-    click.echo(f"{len(seeds)} seeds, {failed} failed, {took_s:.1f} s with {workers} processes")
+    click.echo(f"{played} seeds, {failed} failed, {took_s:.1f} s with {workers} processes")
     click.echo(_speed(virtual_s, took_s))
     return 1 if failed else 0
 
 
-def _results(seeds: range, *, faults: bool, workers: int) -> Iterator[Result]:
-    work = [(seed, faults) for seed in seeds]
-    if workers <= 1 or len(work) < 2:
-        yield from map(_play, work)
+def _results(seeds: Iterable[int], *, faults: bool, workers: int) -> Iterator[Result]:
+    if workers <= 1:
+        yield from (_play((seed, faults)) for seed in seeds)
         return
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(_play, work, chunksize=8)
+        # In portions: a pool takes all of an iterable at once, and this one may have no end.
+        while portion := list(itertools.islice(seeds, workers * _PORTION)):
+            yield from pool.imap_unordered(_play, [(seed, faults) for seed in portion])
 
 
 def _play(work: tuple[int, bool]) -> Result:
