@@ -11,7 +11,7 @@ import pytest
 from nodrop.client.cache import Cache
 from nodrop.model.meta import Uid
 from nodrop.proxy.memory import MemoryProxy
-from nodrop.proxy.protocol import Listener, ProxyFailure, ServicePort
+from nodrop.proxy.protocol import Applied, Listener, ProxyFailure, RoutingTable, ServicePort
 from nodrop.proxy.sync import KINDS, ProxySync
 from tests.unit.proxy.objects import ObjectFeed, endpoint, endpoint_slice, ingress, path, service
 
@@ -303,3 +303,18 @@ async def test_a_refused_listener_is_told_to_the_service(world: World) -> None:
     assert told == {"api": "the port is in use", "dns": "port 53 is UDP: only TCP is served"}
     assert all(event.reason == "PortUnavailable" for event in world.feed.emitted)
     assert set(world.sync.refused) == {taken, Listener("127.9.1.8", 53)}
+
+
+async def test_what_a_pool_cannot_serve_is_told_to_its_service_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def apply(table: RoutingTable) -> Applied:
+        return Applied(unserved={WEB: "Ingress path '/a b' is not served"})
+
+    monkeypatch.setattr(world.proxy, "apply", apply)
+    for name in ("a", "b"):
+        world.feed.put(endpoint_slice(endpoint(name)))
+        await world.settle()
+        await world.settle()
+    told = [(event.regarding["metadata"]["name"], event.message) for event in world.feed.emitted]
+    assert told == [("web", "Ingress path '/a b' is not served")]

@@ -83,6 +83,7 @@ def test_main_lists_the_present_servers_of_every_slot() -> None:
     head, slots = text.split("\nbackend nowhere\n")
     assert "  bind fd@10\n  bind fd@11\n" in head
     assert "  maxconn 100\n" in head
+    assert "  hard-stop-after 1h\n" in head  # else a process that was replaced may live for ever
     assert "  bind fd@12 accept-proxy\n" in head
     assert "  stats socket 'unix@/run/it'\\''s.sock' mode 600 level admin\n" in head
     assert slots.splitlines() == [
