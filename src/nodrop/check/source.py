@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import yaml
 
 from nodrop.model.meta import Obj
+
+#: The path that means standard input, as for ``kubectl apply -f -``.
+STDIN = Path("-")
 
 
 class BrokenManifest(Exception):
@@ -130,17 +134,17 @@ def read_text(text: str, *, file: str, folder: Path) -> Iterator[Document]:
 def read_files(paths: Iterable[Path]) -> list[Document]:
     """All objects of some files and folders (their ``*.yaml``, ``*.yml``, ``*.json``), in order.
 
-    Raises BrokenManifest for a missing file, bad YAML, or nothing at all.
+    ``-`` is standard input; relative paths in it are meant from the current folder. Raises
+    BrokenManifest for a missing file, bad YAML, or nothing at all.
     """
     documents: list[Document] = []
     for path in paths:
         for file in _files(path):
-            try:
-                text = file.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise BrokenManifest(f"{file}: can't be read: {error}") from error
-            found = read_text(text, file=str(file), folder=file.parent.absolute())
-            documents.extend(found)
+            if file == STDIN:
+                name, folder, raw = "<stdin>", Path.cwd(), sys.stdin.buffer.read()
+            else:
+                name, folder, raw = str(file), file.parent.absolute(), _bytes(file)
+            documents.extend(read_text(_text(raw, name), file=name, folder=folder))
     if not documents:
         raise BrokenManifest("no Kubernetes object found in: " + ", ".join(map(str, paths)))
     return documents
@@ -149,8 +153,24 @@ def read_files(paths: Iterable[Path]) -> list[Document]:
 # Private
 
 
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        why = (error.strerror or "it can't be read").lower()
+        raise BrokenManifest(f"{file}: {why}") from error
+
+
+def _text(raw: bytes, file: str) -> str:
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise BrokenManifest(f"{file}:{line}: not UTF-8 text (is it a manifest?)") from error
+
+
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
+    if path == STDIN or not path.is_dir():
         return [path]
     found = [file for file in sorted(path.iterdir()) if file.suffix in {".yaml", ".yml", ".json"}]
     if not found:

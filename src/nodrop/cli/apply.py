@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from nodrop.check.grace import hook_warnings
+from nodrop.check.probes import port_warnings
 from nodrop.check.source import Document
 from nodrop.cli.hints import hint_for
 from nodrop.cli.session import Failure
@@ -21,6 +23,10 @@ from nodrop.model.validate import missing_command
 BASE_DIR = "nodrop.dev/base-dir"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _WORKLOADS = {"Deployment", "ReplicaSet"}
+_UNNAMED = "metadata.name: Required value: generateName is for kubectl create only"
+_NO_ENTRYPOINT = (
+    "nodrop runs processes, so an image has no entrypoint here: give the command to run"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +37,79 @@ class Applied:
     outcome: Literal["created", "configured", "unchanged"]
 
     def __str__(self) -> str:
-        kind = self.key.kind
-        resource = f"{kind.singular}.{kind.group}" if kind.group else kind.singular
-        return f"{resource}/{self.key.name} {self.outcome}"
+        return f"{spoken(self.key)} {self.outcome}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one object; ``place`` is where it stands, ``FILE:LINE``."""
+
+    message: str
+    place: str = ""
+    key: ObjectKey | None = None
+
+    def __str__(self) -> str:
+        about = f"{self.key.kind.kind} {self.key.name}: " if self.key else ""
+        return f"{self.place}: {about}{self.message}" if self.place else f"{about}{self.message}"
+
+
+class Refused(Failure):
+    """Nothing was applied: some objects are not right."""
+
+    def __init__(self, faults: Sequence[Fault], *, hint: str = "") -> None:
+        super().__init__("\n".join(map(str, faults)), hint=hint)
+        self.faults = tuple(faults)
+
+
+def spoken(key: ObjectKey) -> str:
+    """An object as kubectl writes it: ``deployment.apps/web``."""
+    kind = key.kind
+    resource = f"{kind.singular}.{kind.group}" if kind.group else kind.singular
+    return f"{resource}/{key.name}"
 
 
 def prepare(documents: Iterable[Document], namespace: str) -> list[Obj]:
-    """Objects ready to send: kind known, namespace set, folder recorded. Raises Failure.
+    """Objects ready to send: kind known, namespace set, folder recorded. Raises Refused.
 
     Every document is looked at before anything is sent, and all that is wrong is told at once.
     """
-    wrong: list[str] = []
-    prepared: list[Obj] = []
+    wrong: list[Fault] = []
+    prepared: dict[ObjectKey, tuple[Obj, Document]] = {}
     for document in documents:
         kind = kind_of(document.obj["apiVersion"], document.obj["kind"])
         if kind is None:
-            wrong.append(f"{document}: {_unserved(document.obj)}")
+            wrong.append(Fault(_unserved(document.obj), str(document)))
+            continue
+        if not document.obj["metadata"].get("name"):
+            wrong.append(Fault(_UNNAMED, str(document)))
             continue
         obj = _complete(document.obj, kind, namespace=namespace, folder=document.folder)
+        key = key_of(obj)
+        if key in prepared:
+            message = f"the same object stands at {prepared[key][1]} already"
+            wrong.append(Fault(message, str(document), key))
+            continue
         pod_spec, path = _pod_spec(obj)
         wrong.extend(
-            f"{document}: {path}{missing}: Required value: nodrop runs processes, so an image has "
-            "no entrypoint here: give the command to run"
+            Fault(f"{path}{missing}: Required value: {_NO_ENTRYPOINT}", str(document), key)
             for missing in (missing_command(pod_spec) if pod_spec else ())
         )
-        prepared.append(obj)
+        prepared[key] = obj, document
     if wrong:
-        raise Failure("\n".join(wrong))
-    return sorted(prepared, key=lambda obj: obj["kind"] != "Namespace")
+        raise Refused(wrong)
+    objects = [obj for obj, _ in prepared.values()]
+    return sorted(objects, key=lambda obj: obj["kind"] != "Namespace")
+
+
+def places_of(documents: Iterable[Document], namespace: str) -> dict[ObjectKey, str]:
+    """Where each object stands, ``FILE:LINE``, for what the server says about it."""
+    return {
+        key_of(_complete(document.obj, kind, namespace=namespace, folder=document.folder)): str(
+            document
+        )
+        for document in documents
+        if (kind := kind_of(document.obj["apiVersion"], document.obj["kind"]))
+    }
 
 
 def warnings_of(objects: Iterable[Obj]) -> list[str]:
@@ -67,13 +118,14 @@ def warnings_of(objects: Iterable[Obj]) -> list[str]:
     for obj in objects:
         pod_spec, path = _pod_spec(obj)
         if pod_spec:
-            name = f"{obj['kind']} {obj['metadata']['name']}"
-            found.extend(f"{name}: {text}" for text in hook_warnings(pod_spec, path.rstrip(".")))
+            name, inside = f"{obj['kind']} {obj['metadata']['name']}", path.rstrip(".")
+            texts = [*hook_warnings(pod_spec, inside), *port_warnings(pod_spec, inside)]
+            found.extend(f"{name}: {text}" for text in texts)
     return found
 
 
 class Api(Protocol):
-    """What applying needs of an API; an engine's HttpClient has it."""
+    """What applying needs of an API: an engine's HttpClient has it, a plan's simulated one too."""
 
     async def get(self, key: ObjectKey) -> Obj: ...
 
@@ -84,19 +136,35 @@ class Api(Protocol):
     ) -> Obj: ...
 
 
-async def apply_all(client: Api, objects: Sequence[Obj]) -> list[Applied]:
-    """Apply ``objects`` in order, after a dry run of all. Raises Failure; then nothing changed."""
+async def apply_all(
+    client: Api,
+    objects: Sequence[Obj],
+    *,
+    places: Mapping[ObjectKey, str] | None = None,
+    done: Callable[[Applied], None] = lambda _applied: None,
+) -> list[Applied]:
+    """Apply ``objects`` in order, after a dry run of all. Raises Refused; then nothing changed.
+
+    ``places`` say where objects stand; ``done`` is told of each object when it is applied.
+    """
     new_namespaces = {obj["metadata"]["name"] for obj in objects if obj["kind"] == "Namespace"}
-    wrong: list[ApiError] = []
+    wrong: list[tuple[Fault, ApiError]] = []
     for obj in objects:
         try:
             await _try(client, obj, new_namespaces)
         except ApiError as error:
-            wrong.append(error)
+            if error.code == 0:  # nobody answers; that is not the object's fault
+                raise
+            key = key_of(obj)
+            wrong.append((Fault(error.message, (places or {}).get(key, ""), key), error))
     if wrong:
-        hints = dict.fromkeys(filter(None, map(hint_for, wrong)))
-        raise Failure("\n".join(str(error) for error in wrong), hint="\n".join(hints))
-    return [await _apply(client, obj, dry_run=False) for obj in objects]
+        hints = dict.fromkeys(filter(None, (hint_for(error) for _, error in wrong)))
+        raise Refused([fault for fault, _ in wrong], hint="\n".join(hints))
+    applied: list[Applied] = []
+    for obj in objects:
+        applied.append(await _apply(client, obj, dry_run=False))
+        done(applied[-1])
+    return applied
 
 
 # Private
@@ -110,7 +178,16 @@ def _unserved(obj: Obj) -> str:
             f'apiVersion: Invalid value: "{obj["apiVersion"]}": {obj["kind"]} is served as '
             f"{same.api_version}"
         )
-    return f'kind: Unsupported value: "{obj["kind"]}": nodrop serves {served}'
+    meant = _meant(obj["kind"])
+    mend = f'did you mean "{meant}"?' if meant else f"nodrop serves {served}"
+    return f'kind: Unsupported value: "{obj["kind"]}": {mend}'
+
+
+def _meant(word: str) -> str:
+    """The kind that somebody who wrote ``word`` had in mind, or ""."""
+    names = {name.lower(): kind.kind for kind in KINDS for name in (kind.plural, kind.kind)}
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.85)
+    return names[close[0]] if close else ""
 
 
 def _complete(obj: Obj, kind: Kind, *, namespace: str, folder: Path) -> Obj:

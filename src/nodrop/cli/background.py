@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from nodrop.cli.session import UNREACHABLE, Failure, engine_of
 from nodrop.keeper.proc import start_ticks
@@ -46,6 +47,23 @@ def is_locked(state: StateDir) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def refused_options(
+    engine: Obj, *, http_port: int | None, api_port: int | None, bind: Sequence[str]
+) -> list[str]:
+    """What was asked for and the running engine does otherwise; port 0 is content with any."""
+    places = [urlsplit(url) for url in engine["http"]["urls"]]
+    ports = sorted({place.port or 80 for place in places})
+    hosts = sorted({place.hostname or "" for place in places})
+    refused: list[str] = []
+    if http_port and http_port not in ports:
+        refused.append(f"--http-port {http_port}: it listens on {', '.join(map(str, ports))}")
+    if api_port and api_port != engine["api"]["port"]:
+        refused.append(f"--api-port {api_port}: its API is at {engine['api']['port']}")
+    if bind and sorted(bind) != hosts:
+        refused.append(f"--bind {' --bind '.join(bind)}: it listens on {', '.join(hosts)}")
+    return refused
 
 
 async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple[Obj, bool]:

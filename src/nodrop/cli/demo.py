@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nodrop.cli.demo_view import Picture
 
 _LINE_EVERY_S = 1.0
+_PIPE_WIDTH = 200
 
 
 @click.command(short_help="Roll four versions under load and count what is lost.")
@@ -102,7 +103,8 @@ def _every_second(say: Callable[[Picture], None]) -> Callable[[Picture], None]:
 def _print(what: object) -> None:
     from rich.console import Console
 
-    Console().print(what)
+    # Where there is no terminal rich takes 80 columns, and would break lines in the middle.
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(what)
 
 
 @contextmanager

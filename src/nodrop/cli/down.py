@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodrop.cli.session import Failure, connect, namespace_option, runs, state_option
+from nodrop.cli.session import (
+    Failure,
+    connect,
+    interrupted_as,
+    namespace_option,
+    runs,
+    state_option,
+)
 from nodrop.model.meta import ObjectKey
 from nodrop.statedir import StateDir
 
@@ -35,18 +43,22 @@ async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout
     the engine. Deployments and all other objects stay in the state folder: the next nodrop up or
     serve brings their pods back. Only a Pod that nothing controls is gone for good.
     """
-    if files:
-        await _delete(state, files, namespace, timeout_s)
-    else:
-        await _stop_everything(state, timeout_s)
+    begun: list[str] = []
+    with interrupted_as(lambda: "".join(begun[-1:]) or "nothing was ended"):
+        if files:
+            await _delete(state, files, namespace=namespace, timeout_s=timeout_s, begun=begun)
+        else:
+            await _stop_everything(state, timeout_s, begun)
 
 
 # Private
 
 
-async def _delete(state: StateDir, files: Sequence[Path], namespace: str, timeout_s: float) -> None:
+async def _delete(
+    state: StateDir, files: Sequence[Path], *, namespace: str, timeout_s: float, begun: list[str]
+) -> None:
     from nodrop.check.source import read_files
-    from nodrop.cli.apply import prepare
+    from nodrop.cli.apply import prepare, spoken
     from nodrop.client.actions import Delete
     from nodrop.model.errors import ApiError
     from nodrop.model.meta import key_of
@@ -58,18 +70,19 @@ async def _delete(state: StateDir, files: Sequence[Path], namespace: str, timeou
             key = key_of(obj)
             try:
                 uid = (await client.get(key))["metadata"]["uid"]
+                begun.append("what was asked to be deleted goes on ending by itself")
                 await client.apply(Delete(key, uid=uid, propagation="Foreground"))
             except ApiError as error:
                 if error.code != 404:
                     raise
-                click.echo(f"{key.kind.resource}/{key.name} was not there")
+                click.echo(f"{spoken(key)} was not there")
                 continue
             gone.append((key, uid))
         try:
             async with asyncio.timeout(timeout_s):
                 for key, uid in gone:
                     await _until_deleted(client, key, uid)
-                    click.echo(f"{key.kind.resource}/{key.name} deleted")
+                    click.echo(f"{spoken(key)} deleted")
         except TimeoutError:
             raise Failure(f"still being deleted after {timeout_s:g} s: {key}") from None
 
@@ -81,9 +94,10 @@ async def _until_deleted(client: HttpClient, key: ObjectKey, uid: str) -> None:
     page = await client.list(key.kind, scope)
     if not any(item["metadata"]["uid"] == uid for item in page.items):
         return
-    async for event in client.watch(key.kind, scope, since=page.revision):
-        if event.type == "DELETED" and event.obj["metadata"]["uid"] == uid:
-            return
+    async with contextlib.aclosing(client.watch(key.kind, scope, since=page.revision)) as events:
+        async for event in events:
+            if event.type == "DELETED" and event.obj["metadata"]["uid"] == uid:
+                return
 
 
 async def _keeper_answers(state: StateDir) -> bool:
@@ -111,7 +125,7 @@ async def _keeper_ends(state: StateDir) -> bool:
     return True
 
 
-async def _stop_everything(state: StateDir, timeout_s: float) -> None:
+async def _stop_everything(state: StateDir, timeout_s: float, begun: list[str]) -> None:
     from nodrop.cli.background import ensure_engine, running_engine, until_gone
 
     engine = running_engine(state)
@@ -122,6 +136,7 @@ async def _stop_everything(state: StateDir, timeout_s: float) -> None:
         # Pods outlive their engine; only an engine knows how to end them properly.
         engine, _ = await ensure_engine(state)
     pid = engine["pids"]["engine"]
+    begun.append(f"the engine (pid {pid}) goes on ending pods, then itself")
     os.kill(pid, signal.SIGUSR1)
     try:
         await until_gone(pid, timeout_s=timeout_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,9 +14,12 @@ import click
 from nodrop.cli.progress import (
     Problem,
     Standing,
+    go_back_hint,
     image_of,
     new_pods,
     phase_of,
+    revision_to_go_back_to,
+    serving_revisions,
     standing_of,
 )
 from nodrop.client.cache import Cache
@@ -35,10 +38,23 @@ _LAST_LINES = 8
 
 @dataclass(slots=True)
 class _Picture:
-    """What was last said about each deployment, and since when it looks hopeless."""
+    """What was said about each deployment, and since when it looks hopeless."""
 
     said: dict[ObjectKey, str] = field(default_factory=dict)
+    told: set[tuple[ObjectKey, str]] = field(default_factory=set)
     hopeless_since: dict[ObjectKey, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A rollout that did not end well. ``go_back_to`` is another revision that serves."""
+
+    key: ObjectKey
+    lines: tuple[str, ...]
+    go_back_to: int | None
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 async def follow(
@@ -47,8 +63,8 @@ async def follow(
     *,
     timeout_s: float | None = None,
     quiet: bool = False,
-) -> list[str]:
-    """Follow the rollouts of some deployments; returns the reasons of those that failed."""
+) -> list[Failed]:
+    """Follow the rollouts of some deployments; returns those that failed, with the reasons."""
     cache = Cache(client, (DEPLOYMENT, REPLICASET, POD, EVENT))
     changed = asyncio.Event()
     cache.subscribe(lambda _event, _before: changed.set())
@@ -58,12 +74,29 @@ async def follow(
             async with asyncio.timeout(timeout_s):
                 await cache.synced()
                 failed = await _until_decided(cache, keys, changed, quiet)
+                why = "failed"
         except TimeoutError:
+            why = f"was not done after {timeout_s or 0:g} s"
             failed = [(key, _standing(cache, key)) for key in keys]
             failed = [(key, standing) for key, standing in failed if standing.state != "done"]
         finally:
             running.cancel()
-    return [await _reason(client, key, standing) for key, standing in failed]
+    return [
+        Failed(
+            key,
+            tuple([line async for line in _reason(client, key, standing, why)]),
+            _go_back_to(cache, key),
+        )
+        for key, standing in failed
+    ]
+
+
+def say_failed(failed: Sequence[Failed]) -> None:
+    """Say why rollouts failed and how to go back, on stderr."""
+    for one in failed:
+        click.echo(f"error: {one}", err=True)
+    if hint := go_back_hint((one.key.namespace, one.key.name, one.go_back_to) for one in failed):
+        click.echo(f"hint: {hint}", err=True)
 
 
 # Private
@@ -114,16 +147,25 @@ def _hopeless(
     return {key for key, since in picture.hopeless_since.items() if now - since >= _PATIENCE_S}
 
 
-async def _reason(client: HttpClient, key: ObjectKey, standing: Standing) -> str:
-    lines = [f"{key.kind.singular} {key.name}: {standing.message}"]
-    seen: set[tuple[str, str]] = set()
+def _go_back_to(cache: Cache, key: ObjectKey) -> int | None:
+    if (deployment := cache.get(key)) is None:
+        return None
+    serving = serving_revisions(cache.list(REPLICASET, key.namespace), deployment)
+    return revision_to_go_back_to(serving, deployment)
+
+
+async def _reason(
+    client: HttpClient, key: ObjectKey, standing: Standing, why: str
+) -> AsyncIterator[str]:
+    yield f"the rollout of {key.kind.singular} {key.name} {why}: {standing.short}"
+    told: set[str] = set()
     for problem in standing.problems:
-        if (problem.reason, problem.message) in seen:
+        if problem.fault in told:
             continue  # ten replicas with one fault are told once
-        seen.add((problem.reason, problem.message))
-        lines.append(f"  {problem}")
-        lines.extend(f"    | {line}" for line in await _last_lines(client, key, problem))
-    return "\n".join(lines)
+        told.add(problem.fault)
+        yield f"  {problem}"
+        for line in await _last_lines(client, key, problem):
+            yield f"    | {line}"
 
 
 async def _last_lines(client: HttpClient, key: ObjectKey, problem: Problem) -> list[str]:
@@ -175,12 +217,15 @@ def _say_nothing(_standings: dict[ObjectKey, Standing], _picture: _Picture) -> N
 
 def _say_changes(standings: dict[ObjectKey, Standing], picture: _Picture) -> None:
     for key, standing in standings.items():
-        # A probe that fails while its program starts is no news; what lasts is.
-        lasting = [str(problem) for problem in standing.problems if problem.lasting]
-        text = "\n".join([standing.message, *lasting])
-        if picture.said.get(key) != text:
-            click.echo(text)
-            picture.said[key] = text
+        if picture.said.get(key) != standing.message:
+            click.echo(standing.message)
+            picture.said[key] = standing.message
+        for problem in standing.problems:
+            # What lasts ends the rollout soon and is told then, unless others are waited for.
+            news = problem.goes_on or (problem.lasting and len(standings) > 1)
+            if news and (key, problem.fault) not in picture.told:
+                picture.told.add((key, problem.fault))
+                click.echo(f"  {problem}")
 
 
 def _table(cache: Cache, standings: dict[ObjectKey, Standing]) -> RenderableType:

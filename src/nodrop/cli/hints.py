@@ -10,13 +10,13 @@ _BOTH_ZERO = (
 )
 _HINTS = (
     ("may not be 0 when `maxSurge` is 0", _BOTH_ZERO),
+    (  # before the selector's: a changed selector is immutable whatever the labels say
+        "field is immutable",
+        "delete the object first, or keep this field as it was",
+    ),
     (
         "`selector` does not match template `labels`",
         "give spec.template.metadata.labels every label that spec.selector.matchLabels asks for",
-    ),
-    (
-        "field is immutable",
-        "delete the object first, or keep this field as it was",
     ),
     ("cannot unmarshal", "give the field the type that the message names"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,9 +57,10 @@ async def logs(
                 timestamps=timestamps,
             )
             rest = b""
-            async for chunk in stream:
-                *lines, rest = (rest + chunk).split(b"\n")
-                _write([prefix + line + b"\n" for line in lines])
+            async with contextlib.aclosing(stream):  # else it would be closed out of order
+                async for chunk in stream:
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    _write([prefix + line + b"\n" for line in lines])
             if rest:
                 _write([prefix + rest + b"\n"])
 

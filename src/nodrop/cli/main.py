@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from typing import Any
 
 import click
 
@@ -16,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("down", "Delete the objects of manifests; without any: stop everything gracefully."),
     "status": ("status", "Show deployments, pods, versions, URLs and the last events."),
     "logs": ("logs", "Print what a pod or a deployment's pods wrote."),
-    "rollout": ("rollout", "Follow, undo, pause, resume or restart a rollout."),
+    "rollout": ("rollout", "Follow, list, undo, pause, resume or restart rollouts."),
     "kubeconfig": ("kubeconfig", "Print the kubeconfig (or its path) for kubectl."),
     "serve": ("serve", "Run the engine in the foreground."),
     "demo": ("demo", "Roll four versions under load and count what is lost."),
@@ -27,6 +29,14 @@ HIDDEN: dict[str, str] = {"sim": "sim"}
 
 class _Lazy(click.Group):
     """A group whose commands are imported only when one of them runs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; Ctrl-C ends it in one line and 130, also while a command is being imported."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,11 @@ _DEADLINE = "ProgressDeadlineExceeded"
 #: Waiting reasons that don't mend themselves by waiting for the same pod.
 _CONFIG_ERRORS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _CRASHES_BEFORE_FAILED = 2
+#: As many as a probe's failureThreshold is by default.
+_FAILURES_THAT_GO_ON = 3
+_ADDRESS = re.compile(r"\b127(?:\.\d+){3}\b")
+_RESTARTED = re.compile(r" \(restarted \d+ times?\)")
+_WHOLE_PATH = re.compile(r" in PATH \S*:\S*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +32,21 @@ class Problem:
     message: str
     lasting: bool  # waiting will hardly mend it
     wants_logs: bool = False
+    times: int = 1  # how often it was seen
 
     def __str__(self) -> str:
         return f"pod {self.pod}, container {self.container}: {self.reason}: {self.message}"
+
+    @property
+    def fault(self) -> str:
+        """What stays the same across replicas and repetitions, to tell it only once."""
+        plain = _ADDRESS.sub("", _RESTARTED.sub("", self.message))
+        return f"{self.container}: {self.reason}: {plain}"
+
+    @property
+    def goes_on(self) -> bool:
+        """Worth a line while waiting: not the first refusals while a program starts."""
+        return self.times >= _FAILURES_THAT_GO_ON
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +56,11 @@ class Standing:
     state: Literal["progressing", "done", "failed"]
     message: str
     problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def short(self) -> str:
+        """The message without what goes without saying at the end."""
+        return self.message.rpartition("rollout to finish: ")[2].removesuffix("...")
 
 
 def standing_of(deployment: Obj, pods: Sequence[Obj] = (), events: Sequence[Obj] = ()) -> Standing:
@@ -92,9 +115,15 @@ def problems_of(pods: Iterable[Obj], events: Sequence[Obj] = ()) -> Iterable[Pro
                 continue
             if problem := _problem(pod["metadata"]["name"], container):
                 yield problem
-            elif probe := _last_probe_failure(pod, events):
+            elif failing := _probe_failures(pod, events):
                 yield Problem(
-                    pod["metadata"]["name"], container["name"], "Unhealthy", probe, False, True
+                    pod["metadata"]["name"],
+                    container["name"],
+                    "Unhealthy",
+                    str(failing[-1].get("message", "")),
+                    lasting=False,
+                    wants_logs=True,
+                    times=sum(event.get("count") or 1 for event in failing),
                 )
 
 
@@ -139,6 +168,43 @@ def new_pods(replica_sets: Iterable[Obj], pods: Iterable[Obj], deployment: Obj) 
     return [pod for pod in pods if any(_owned_by(pod, uid) for uid in uids)]
 
 
+def serving_revisions(replica_sets: Iterable[Obj], deployment: Obj) -> dict[int, int]:
+    """Revisions of ``deployment`` that have ready pods, with how many."""
+    uid, ready = deployment["metadata"]["uid"], {}
+    for rs in replica_sets:
+        count = (rs.get("status") or {}).get("readyReplicas", 0)
+        if _owned_by(rs, uid) and count:
+            ready[int(annotations_of(rs).get(REVISION, 0))] = count
+    return ready
+
+
+def revision_to_go_back_to(serving: Mapping[int, int], deployment: Obj) -> int | None:
+    """The newest revision that serves and is not the one that rolls out; None without one."""
+    current = int(annotations_of(deployment).get(REVISION, 0))
+    return max((revision for revision in serving if revision != current), default=None)
+
+
+def go_back_hint(failures: Iterable[tuple[str, str, int | None]]) -> str:
+    """What to do about failed rollouts: (namespace, name, revision to go back to) each."""
+    hints: list[str] = []
+    for namespace, name, revision in failures:
+        if revision is None:
+            hints.append(f"no other version of {name} serves: mend the manifest and apply it again")
+            continue
+        where = "" if namespace == "default" else f" -n {namespace}"
+        hints.append(
+            f"pods of revision {revision} keep serving; go back with: "
+            f"nodrop rollout undo {name}{where} --to-revision {revision}"
+        )
+    return "\n".join(hints)
+
+
+def when(event: Obj) -> tuple[str, int]:
+    """Sorts Events by time: their stamps are whole seconds, within one the revision decides."""
+    stamp = event.get("lastTimestamp") or event.get("eventTime") or ""
+    return stamp, int(event["metadata"].get("resourceVersion") or 0)
+
+
 # Private
 
 
@@ -152,7 +218,8 @@ def _problem(pod: str, container: Obj) -> Problem | None:
     if waiting := state.get("waiting"):
         reason = waiting.get("reason", "")
         if reason in _CONFIG_ERRORS:
-            return Problem(pod, name, reason, waiting.get("message", ""), True)
+            message = _WHOLE_PATH.sub(" in PATH", waiting.get("message", ""))
+            return Problem(pod, name, reason, message, True)
         if last and container.get("restartCount", 0) >= 1:
             return _crash(pod, container, last)
     elif last and (state.get("terminated") or container.get("restartCount", 0) >= 1):
@@ -169,7 +236,8 @@ def _crash(pod: str, container: Obj, last: Obj) -> Problem:
     return Problem(pod, container["name"], "Crashed", message, lasting, wants_logs=True)
 
 
-def _last_probe_failure(pod: Obj, events: Sequence[Obj]) -> str:
+def _probe_failures(pod: Obj, events: Sequence[Obj]) -> list[Obj]:
+    """The Events of failing probes of ``pod``, the latest last."""
     uid = pod["metadata"]["uid"]
     failing = [
         event
@@ -177,7 +245,4 @@ def _last_probe_failure(pod: Obj, events: Sequence[Obj]) -> str:
         if event.get("reason") == "Unhealthy"
         and (event.get("involvedObject") or {}).get("uid") == uid
     ]
-    if not failing:
-        return ""
-    latest = max(failing, key=lambda event: event.get("lastTimestamp") or "")
-    return str(latest.get("message", ""))
+    return sorted(failing, key=when)

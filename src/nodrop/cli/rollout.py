@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodrop.cli.progress import HASH, REVISION, image_of, standing_of
-from nodrop.cli.session import FAILED, Failure, connect, namespace_option, runs, state_option
+from nodrop.cli.progress import HASH, REVISION, image_of, serving_revisions, standing_of
+from nodrop.cli.session import (
+    FAILED,
+    Failure,
+    connect,
+    interrupted_as,
+    namespace_option,
+    runs,
+    state_option,
+)
 from nodrop.client.actions import Patch
 from nodrop.model.kinds import DEPLOYMENT, REPLICASET
 from nodrop.model.meta import Obj, ObjectKey, annotations_of, controller_of, format_time
@@ -28,9 +36,9 @@ _NOT_OF_A_REVISION = {
 }
 
 
-@click.group(short_help="Follow, undo, pause, resume or restart a rollout.")
+@click.group(short_help="Follow, list, undo, pause, resume or restart rollouts.")
 def rollout() -> None:
-    """Follow, undo, pause, resume or restart the rollout of a deployment."""
+    """Follow, list, undo, pause, resume or restart the rollouts of a deployment."""
 
 
 @rollout.command()
@@ -44,18 +52,18 @@ async def status(
     name: str, state: StateDir, namespace: str, timeout_s: float | None, no_wait: bool
 ) -> int:
     """Follow a rollout until it is done; exit code 1 if it fails."""
-    from nodrop.cli.follow import follow
+    from nodrop.cli.follow import follow, say_failed
 
     key = _key(namespace, name)
-    async with connect(state) as client:
-        standing = standing_of(await client.get(key))
-        if no_wait or standing.state == "done":
-            click.echo(standing.message)
-            return FAILED if standing.state == "failed" else 0
-        failures = await follow(client, [key], timeout_s=timeout_s)
-    for failure in failures:
-        click.echo(failure, err=True)
-    return FAILED if failures else 0
+    with interrupted_as(lambda: "the rollout goes on"):
+        async with connect(state) as client:
+            standing = standing_of(await client.get(key))
+            if no_wait or standing.state == "done":
+                click.echo(standing.message)
+                return FAILED if standing.state == "failed" else 0
+            failed = await follow(client, [key], timeout_s=timeout_s)
+    say_failed(failed)
+    return FAILED if failed else 0
 
 
 @rollout.command()
@@ -65,14 +73,16 @@ async def status(
 @click.option("--json", "as_json", is_flag=True)
 @runs
 async def history(name: str, state: StateDir, namespace: str, as_json: bool) -> None:
-    """List the revisions that undo can go back to."""
+    """List the revisions that undo can go back to, and which of them serve."""
     async with connect(state) as client:
         deployment = await client.get(_key(namespace, name))
         sets = await _revisions(client, deployment)
+    ready = serving_revisions(sets.values(), deployment)
     rows = [
         {
             "revision": revision,
             "images": image_of(rs),
+            "ready_pods": ready.get(revision, 0),
             "cause": annotations_of(rs).get("kubernetes.io/change-cause", ""),
         }
         for revision, rs in sorted(sets.items())
@@ -80,9 +90,12 @@ async def history(name: str, state: StateDir, namespace: str, as_json: bool) -> 
     if as_json:
         click.echo(json.dumps(rows))
         return
-    click.echo(f"{'REVISION':<10}{'IMAGES':<32}CHANGE-CAUSE")
+    click.echo(f"{'REVISION':<10}{'IMAGES':<32}{'READY PODS':<12}CHANGE-CAUSE")
     for row in rows:
-        click.echo(f"{row['revision']:<10}{row['images']:<32}{row['cause'] or '<none>'}")
+        click.echo(
+            f"{row['revision']:<10}{row['images']:<32}{row['ready_pods'] or '-':<12}"
+            f"{row['cause'] or '<none>'}"
+        )
 
 
 @rollout.command()
@@ -134,7 +147,7 @@ async def resume(name: str, state: StateDir, namespace: str) -> None:
     await _set_paused(state, _key(namespace, name), False)
 
 
-@rollout.command()
+@rollout.command(short_help="Replace every pod, as a rolling update.")
 @click.argument("name")
 @state_option
 @namespace_option

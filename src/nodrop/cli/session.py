@@ -7,8 +7,8 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nodrop.client.http import HttpClient
 
-FAILED, USAGE, UNREACHABLE = 1, 2, 3
+FAILED, USAGE, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -35,6 +35,22 @@ class Failure(Exception):
         super().__init__(message)
         self.hint = hint
         self.code = code
+
+
+class Interrupted(Failure):
+    """Ctrl-C, with a sentence on what has happened already and what goes on by itself."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=INTERRUPTED)
+
+
+@contextmanager
+def interrupted_as(say: Callable[[], str]) -> Iterator[None]:
+    """Turn Ctrl-C into Interrupted with what ``say`` says then. For the main task of a command."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        raise Interrupted(say()) from None
 
 
 def state_option(command: _F) -> _F:
@@ -60,11 +76,8 @@ def runs(main: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
         try:
             code = asyncio.run(_awaited(main(**arguments)))
         except KeyboardInterrupt:
-            sys.exit(130)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        except (Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
+            end(Interrupted(""))
+        except (BrokenPipeError, Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
             end(error)
         sys.exit(code or 0)
 
@@ -72,11 +85,16 @@ def runs(main: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
 
 
 def end(error: Exception) -> NoReturn:
-    """Print ``error`` and its hint and exit with its code."""
+    """Print ``error`` and its hint and exit with its code; silently where nobody reads on."""
     from nodrop.cli.hints import hint_for
 
-    while isinstance(error, ExceptionGroup):  # from side-by-side work: the first one tells it
-        error = error.exceptions[0]
+    error = first_of(error)
+    if isinstance(error, BrokenPipeError):  # | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    if isinstance(error, Interrupted):
+        click.echo(f"interrupted: {error}" if str(error) else "interrupted", err=True)
+        sys.exit(INTERRUPTED)
     if not isinstance(error, Failure | ApiError | BrokenManifest):
         raise error
     click.echo(f"error: {error}", err=True)
@@ -86,6 +104,13 @@ def end(error: Exception) -> NoReturn:
     if isinstance(error, Failure):
         sys.exit(error.code)
     sys.exit(USAGE if isinstance(error, BrokenManifest) else FAILED)
+
+
+def first_of(error: Exception) -> Exception:
+    """The first failure of side-by-side work, however deep: it tells what happened."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def engine_of(state: StateDir) -> Obj:
@@ -113,15 +138,33 @@ async def connect(state: StateDir) -> AsyncIterator[HttpClient]:
         async with HttpClient.from_kubeconfig(state.kubeconfig) as client:
             yield client
     except Unreachable as error:
-        raise Failure(
+        raise _unanswered(state, error) from error
+    except ExceptionGroup as group:
+        if isinstance(first := first_of(group), Unreachable):
+            raise _unanswered(state, first) from first
+        raise
+
+
+# Private
+
+
+def _unanswered(state: StateDir, error: Exception) -> Failure:
+    """What an engine that lives and does not answer is doing, or how to start one again."""
+    from nodrop.cli.background import running_engine
+
+    if (engine := running_engine(state)) is None:
+        return Failure(
             f"the engine does not answer: {error}",
             hint=f"pods keep running without it; start it again with: nodrop serve; its log is "
             f"{state.engine_log}",
             code=UNREACHABLE,
-        ) from error
-
-
-# Private
+        )
+    pid = engine["pids"]["engine"]
+    if isinstance(error.__cause__, TimeoutError):
+        message = f"the engine (pid {pid}) runs and does not answer: {error}"
+    else:
+        message = f"the engine (pid {pid}) is shutting down"
+    return Failure(message, hint=f"its log is {state.engine_log}", code=UNREACHABLE)
 
 
 async def _awaited(result: Awaitable[int | None]) -> int | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import click
 
-from nodrop.cli.progress import image_of, phase_of, rollout_message
+from nodrop.cli.progress import image_of, phase_of, rollout_message, when
 from nodrop.cli.session import connect, engine_of, runs, state_option
 from nodrop.cli.urls import urls_of
-from nodrop.model.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, INGRESS, POD
-from nodrop.model.meta import Obj
+from nodrop.client.protocol import Scope
+from nodrop.model.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, INGRESS, INGRESSCLASS, POD
+from nodrop.model.meta import Obj, is_deleting
 from nodrop.statedir import StateDir
 
 _LAST_EVENTS = 8
@@ -18,23 +20,27 @@ _LAST_EVENTS = 8
 
 @click.command(short_help="Show what runs.")
 @state_option
+@click.option("-n", "--namespace", help="Only this namespace (default: all).")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @runs
-async def status(state: StateDir, as_json: bool) -> None:
+async def status(state: StateDir, namespace: str | None, as_json: bool) -> None:
     """Show deployments, pods, versions, URLs and the last events."""
     engine = engine_of(state)
+    scope = Scope(namespace)
     async with connect(state) as client:
-        deployments = (await client.list(DEPLOYMENT)).items
-        pods = (await client.list(POD)).items
-        slices = (await client.list(ENDPOINTSLICE)).items
+        deployments = (await client.list(DEPLOYMENT, scope)).items
+        pods = (await client.list(POD, scope)).items
+        slices = (await client.list(ENDPOINTSLICE, scope)).items
         ingresses = (await client.list(INGRESS)).items
-        events = (await client.list(EVENT)).items
+        classes = (await client.list(INGRESSCLASS)).items
+        events = (await client.list(EVENT, scope)).items
+    shown = [one for one in ingresses if namespace in (None, one["metadata"]["namespace"])]
     report = {
         "engine": engine,
         "deployments": [_deployment(deployment) for deployment in deployments],
         "pods": [_pod(pod, serving(slices)) for pod in pods],
-        "urls": urls_of(ingresses, engine["http"]["urls"]),
-        "events": [_event(event) for event in _latest(events)],
+        "urls": urls_of(shown, engine["http"]["urls"], among=ingresses, classes=classes),
+        "events": [_event(event) for event in latest_events(events, pods)],
     }
     if as_json:
         click.echo(json.dumps(report, indent=2))
@@ -50,6 +56,18 @@ def serving(slices: tuple[Obj, ...]) -> set[str]:
         for endpoint in found.get("endpoints") or ()
         if endpoint.get("targetRef") and (endpoint.get("conditions") or {}).get("ready")
     }
+
+
+def latest_events(events: Iterable[Obj], pods: Iterable[Obj]) -> list[Obj]:
+    """The last Events in order; a failing probe of a pod that is ending or gone is no news."""
+    living = {pod["metadata"]["uid"] for pod in pods if not is_deleting(pod)}
+    news = (
+        event
+        for event in events
+        if event.get("reason") != "Unhealthy"
+        or (event.get("involvedObject") or {}).get("uid") in living
+    )
+    return sorted(news, key=when)[-_LAST_EVENTS:]
 
 
 # Private
@@ -92,10 +110,6 @@ def _event(event: Obj) -> Obj:
         "message": event.get("message", ""),
         "count": event.get("count", 1),
     }
-
-
-def _latest(events: tuple[Obj, ...]) -> list[Obj]:
-    return sorted(events, key=lambda event: event.get("lastTimestamp") or "")[-_LAST_EVENTS:]
 
 
 def _print(report: Obj) -> None:

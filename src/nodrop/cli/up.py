@@ -3,18 +3,100 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nodrop.cli.session import FAILED, connect, namespace_option, runs, state_option
-from nodrop.model.kinds import DEPLOYMENT
-from nodrop.model.meta import Obj
+from nodrop.check.source import BrokenManifest
+from nodrop.cli.session import (
+    FAILED,
+    USAGE,
+    Failure,
+    connect,
+    first_of,
+    interrupted_as,
+    namespace_option,
+    runs,
+    state_option,
+)
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import DEPLOYMENT, INGRESS, INGRESSCLASS, POD, SERVICE
+from nodrop.model.meta import Obj, ObjectKey, key_of
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
+    from nodrop.check.cluster import Cluster
+    from nodrop.cli.apply import Applied
+    from nodrop.cli.follow import Failed
     from nodrop.client.http import HttpClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ports:
+    """What the engine is to listen on; None and empty: as it likes."""
+
+    http_port: int | None
+    api_port: int | None
+    bind: tuple[str, ...]
+
+    def arguments(self) -> list[str]:
+        found = [f"--bind={address}" for address in self.bind]
+        if self.http_port is not None:
+            found.append(f"--http-port={self.http_port}")
+        if self.api_port is not None:
+            found.append(f"--api-port={self.api_port}")
+        return found
+
+
+@dataclass(slots=True, kw_only=True)
+class _Report:
+    """What has happened so far: said as it happens, or as one JSON object at the end."""
+
+    as_json: bool
+    applied: list[Applied] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    failures: list[Obj] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+    all_applied: bool = False
+
+    def say(self, text: object) -> None:
+        if not self.as_json:
+            click.echo(str(text))
+
+    def warn(self, warning: str) -> None:
+        self.warnings.append(warning)
+        click.echo(f"warning: {warning}", err=True)
+
+    def note(self, applied: Applied) -> None:
+        self.applied.append(applied)
+        self.say(applied)
+
+    def fail(self, error: Exception) -> None:
+        self.failures.extend(_failures_of(first_of(error)))
+
+    def interrupted(self) -> str:
+        """What Ctrl-C leaves behind."""
+        if self.all_applied:
+            names = [one.key.name for one in self.applied if one.key.kind is DEPLOYMENT]
+            name = names[0] if names else "NAME"
+            return f"all objects are applied; the rollout goes on: nodrop rollout status {name}"
+        if self.applied:
+            return "only the objects named above were applied; run it again to apply the rest"
+        return "nothing was applied"
+
+    def to_json(self) -> str:
+        applied = [{"object": _named(one.key), "outcome": one.outcome} for one in self.applied]
+        return json.dumps(
+            {
+                "applied": applied,
+                "warnings": self.warnings,
+                "failures": self.failures,
+                "urls": self.urls,
+            }
+        )
 
 
 @click.command(short_help="Apply manifests, follow the rollout, print the URLs.")
@@ -42,61 +124,153 @@ async def up(
     """Apply manifests, follow the rollout, print the URLs.
 
     Starts the engine in the background if it does not run yet. A relative command or workingDir
-    in a manifest is meant from the manifest's folder. Exit code 1 if the rollout fails: it says
-    why, and the version that ran before keeps serving.
+    in a manifest is meant from the manifest's folder; FILES may be - for standard input. Exit
+    code 1 if the rollout fails: it says why, and the version that ran before keeps serving.
     """
-    from nodrop.check.source import read_files
-    from nodrop.cli.apply import apply_all, prepare, warnings_of
-    from nodrop.cli.background import ensure_engine
-    from nodrop.cli.follow import follow
-
-    objects = prepare(read_files(files), namespace)
-    for warning in warnings_of(objects):
-        click.echo(f"warning: {warning}", err=True)
-    engine, started = await ensure_engine(state, _serve_arguments(http_port, api_port, bind))
-    if started and not as_json:
-        click.echo(f"engine started (pid {engine['pids']['engine']}, state {state.root})")
-    async with connect(state) as client:
-        applied = await apply_all(client, objects)
-        if not as_json:
-            for outcome in applied:
-                click.echo(str(outcome))
-        keys = [outcome.key for outcome in applied if outcome.key.kind is DEPLOYMENT]
-        failures: list[str] = []
-        if keys and not no_wait:
-            failures = await follow(client, keys, timeout_s=timeout_s, quiet=as_json)
-        urls = await _urls(client, engine)
+    report = _Report(as_json=as_json)
+    ports = _Ports(http_port=http_port, api_port=api_port, bind=bind)
+    try:
+        with interrupted_as(report.interrupted):
+            failed = await _up(
+                report,
+                files,
+                state,
+                namespace=namespace,
+                ports=ports,
+                wait=(not no_wait, timeout_s),
+            )
+    except (Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
+        if as_json:
+            report.fail(error)
+            click.echo(report.to_json())
+        raise
     if as_json:
-        outcomes = [{"object": str(o.key), "outcome": o.outcome} for o in applied]
-        click.echo(json.dumps({"applied": outcomes, "failures": failures, "urls": urls}))
-        return FAILED if failures else 0
-    for failure in failures:
-        click.echo(failure, err=True)
-    if failures:
-        click.echo(
-            "hint: pods of the version before keep serving; go back with: nodrop rollout undo NAME",
-            err=True,
+        click.echo(report.to_json())
+    elif not failed:
+        for url in report.urls:
+            click.echo(url)
+    return FAILED if failed else 0
+
+
+# Private
+
+
+async def _up(
+    report: _Report,
+    files: Sequence[Path],
+    state: StateDir,
+    *,
+    namespace: str,
+    ports: _Ports,
+    wait: tuple[bool, float | None],
+) -> bool:
+    """Do it; returns whether a rollout failed."""
+    from nodrop.check.source import read_files
+    from nodrop.cli.apply import apply_all, places_of, prepare, warnings_of
+
+    documents = read_files(files)
+    objects = prepare(documents, namespace)
+    for warning in warnings_of(objects):
+        report.warn(warning)
+    engine, started = await _engine(report, state, ports)
+    async with connect(state) as client:
+        if started:
+            await _say_what_came_back(report, client, {key_of(obj) for obj in objects})
+        places = places_of(documents, namespace)
+        await apply_all(client, objects, places=places, done=report.note)
+        report.all_applied = True
+        await _tell_consequences(report, client, engine, hints=not started)
+        keys = [one.key for one in report.applied if one.key.kind is DEPLOYMENT]
+        failed = await _follow(report, client, keys, timeout_s=wait[1]) if wait[0] and keys else []
+    return bool(failed)
+
+
+async def _engine(report: _Report, state: StateDir, ports: _Ports) -> tuple[Obj, bool]:
+    from nodrop.cli.background import ensure_engine, refused_options
+
+    engine, started = await ensure_engine(state, ports.arguments())
+    if started:
+        report.say(f"engine started (pid {engine['pids']['engine']}, state {state.root})")
+    elif refused := refused_options(
+        engine, http_port=ports.http_port, api_port=ports.api_port, bind=ports.bind
+    ):
+        raise Failure(
+            f"the engine runs already, with other options: {'; '.join(refused)}",
+            hint="to change them: nodrop down, then nodrop up again (objects are kept)",
+            code=USAGE,
         )
-        return FAILED
-    for url in urls:
-        click.echo(url)
-    return 0
+    return engine, started
 
 
-def _serve_arguments(
-    http_port: int | None, api_port: int | None, bind: tuple[str, ...]
-) -> list[str]:
-    arguments = [f"--bind={address}" for address in bind]
-    if http_port is not None:
-        arguments.append(f"--http-port={http_port}")
-    if api_port is not None:
-        arguments.append(f"--api-port={api_port}")
-    return arguments
+async def _say_what_came_back(report: _Report, client: HttpClient, known: set[ObjectKey]) -> None:
+    """An engine that starts brings back all its objects, also those nobody thinks of now."""
+    back = [key_of(one) for one in (await client.list(DEPLOYMENT)).items]
+    if names := [key.name for key in back if key not in known]:
+        report.say(f"brought back: {', '.join(names)}")
 
 
-async def _urls(client: HttpClient, engine: Obj) -> list[str]:
-    from nodrop.cli.urls import urls_of
-    from nodrop.model.kinds import INGRESS
+async def _tell_consequences(
+    report: _Report, client: HttpClient, engine: Obj, *, hints: bool
+) -> None:
+    """Warn of what leads nowhere, find the URLs, and say what stays as it was."""
+    from nodrop.check.cluster import Name, cluster_warnings
+    from nodrop.cli.unchanged import restart_hints
+    from nodrop.cli.urls import ingresses_to, urls_of
 
-    page = await client.list(INGRESS)
-    return urls_of(page.items, engine["http"]["urls"])
+    cluster = await _cluster(client)
+    names = {Name(one.key.kind.kind, *one.key[1:]): one.outcome for one in report.applied}
+    for warning in cluster_warnings(names, cluster):
+        report.warn(warning)
+    report.urls = urls_of(
+        ingresses_to(names, cluster),
+        engine["http"]["urls"],
+        among=cluster.ingresses,
+        classes=cluster.classes,
+    )
+    still = [name for name, outcome in names.items() if outcome == "unchanged"]
+    for hint in restart_hints(cluster.deployments, still, names.keys() - set(still)):
+        if hints:
+            click.echo(f"hint: {hint}", err=True)
+
+
+async def _cluster(client: HttpClient) -> Cluster:
+    from nodrop.check.cluster import Cluster
+
+    return Cluster(
+        deployments=(await client.list(DEPLOYMENT)).items,
+        pods=(await client.list(POD)).items,
+        services=(await client.list(SERVICE)).items,
+        ingresses=(await client.list(INGRESS)).items,
+        classes=(await client.list(INGRESSCLASS)).items,
+    )
+
+
+async def _follow(
+    report: _Report, client: HttpClient, keys: Sequence[ObjectKey], *, timeout_s: float | None
+) -> list[Failed]:
+    from nodrop.cli.follow import follow, say_failed
+
+    failed = await follow(client, keys, timeout_s=timeout_s, quiet=report.as_json)
+    report.failures += [{"object": _named(one.key), "lines": list(one.lines)} for one in failed]
+    if not report.as_json:
+        say_failed(failed)
+    return failed
+
+
+def _named(key: ObjectKey) -> Obj:
+    return {"kind": key.kind.kind, "namespace": key.namespace, "name": key.name}
+
+
+def _failures_of(error: Exception) -> list[Obj]:
+    from nodrop.cli.apply import Refused
+
+    if not isinstance(error, Refused):
+        return [{"object": None, "lines": str(error).splitlines() or ["interrupted"]}]
+    return [
+        {
+            "object": _named(fault.key) if fault.key else None,
+            "place": fault.place,
+            "lines": fault.message.splitlines(),
+        }
+        for fault in error.faults
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -121,7 +121,7 @@ class HttpClient:
 
     async def watch(
         self, kind: Kind, scope: Scope = ALL, *, since: Revision
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent]:
         """Changes after ``since``, across ends of the connection.
 
         A connection that ends is opened again at the last revision seen. Raises ApiError 410
@@ -186,8 +186,11 @@ class HttpClient:
         since_s: int | None = None,
         tail_lines: int | None = None,
         limit_bytes: int | None = None,
-    ) -> AsyncIterator[bytes]:
-        """Chunks of a container's log. With ``follow`` it ends when the container has ended."""
+    ) -> AsyncGenerator[bytes]:
+        """Chunks of a container's log. With ``follow`` it ends when the container has ended.
+
+        Whoever stops reading early closes it (``contextlib.aclosing``).
+        """
         asked: dict[str, object] = {
             "container": container or None,
             "follow": "true" if follow else None,

@@ -1,5 +1,6 @@
 """YAML as kubectl reads it, and broken manifests that end in one clear sentence."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,28 @@ def test_a_broken_manifest_ends_in_one_clear_message(text: str, message: str) ->
 
 
 def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BrokenManifest, match=r"gone\.yaml: can't be read"):
+    with pytest.raises(BrokenManifest, match=r"gone\.yaml: no such file or directory$"):
         read_files([tmp_path / "gone.yaml"])
     with pytest.raises(BrokenManifest, match=r"holds no \.yaml"):
         read_files([tmp_path])
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     with pytest.raises(BrokenManifest, match="no Kubernetes object found"):
         read_files([tmp_path / "empty.yaml"])
+
+
+def test_a_file_that_is_no_text_is_named_without_python_words(tmp_path: Path) -> None:
+    file = tmp_path / "m.yaml"
+    file.write_bytes(b"a: b\nc: \xff\xfe\n")
+    with pytest.raises(BrokenManifest, match=r"m\.yaml:2: not UTF-8 text"):
+        read_files([file])
+
+
+def test_standard_input_is_read_and_meant_from_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    monkeypatch.chdir(tmp_path)
+    (found,) = read_files([Path("-")])
+    assert str(found) == "<stdin>:1"
+    assert found.folder == tmp_path

@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 
-from nodrop.cli.progress import Standing, phase_of, problems_of, rollout_message, standing_of
+from nodrop.cli.progress import (
+    Problem,
+    Standing,
+    go_back_hint,
+    phase_of,
+    problems_of,
+    revision_to_go_back_to,
+    rollout_message,
+    serving_revisions,
+    standing_of,
+)
 from nodrop.cli.rollout import undo_operations
+from nodrop.cli.status import latest_events
 from nodrop.cli.urls import urls_of
 
 
@@ -84,6 +95,7 @@ def test_a_crash_says_its_exit_code_and_lasts_after_the_second_restart() -> None
 
 def test_a_failing_probe_is_told_by_its_last_event() -> None:
     event = {
+        "metadata": {"resourceVersion": "7"},
         "reason": "Unhealthy",
         "involvedObject": {"uid": "u1"},
         "lastTimestamp": "2026-11-23T10:00:00Z",
@@ -117,8 +129,11 @@ def test_undo_is_kubectls_json_patch_and_empty_for_the_same_template() -> None:
 
 def test_urls_carry_host_port_and_path() -> None:
     paths = [{"path": "/"}, {"path": "/api"}]
-    ingress = {"spec": {"rules": [{"host": "a.localhost", "http": {"paths": paths}}]}}
-    anyhost = {"spec": {"rules": [{"http": {"paths": [{"path": "/"}]}}]}}
+    ingress = {
+        "metadata": {"name": "a"},
+        "spec": {"rules": [{"host": "a.localhost", "http": {"paths": paths}}]},
+    }
+    anyhost = {"metadata": {"name": "b"}, "spec": {"rules": [{"http": {"paths": [{"path": "/"}]}}]}}
     assert urls_of([ingress, anyhost], ["http://127.0.0.1:8080"]) == [
         "http://a.localhost:8080/",
         "http://a.localhost:8080/api",
@@ -126,3 +141,114 @@ def test_urls_carry_host_port_and_path() -> None:
     ]
     assert urls_of([anyhost], ["http://127.0.0.1:80"]) == ["http://127.0.0.1/"]
     assert urls_of([anyhost], []) == []
+
+
+def test_a_url_that_another_application_answers_is_not_printed() -> None:
+    def ingress(name: str, created: str, host: str = "") -> dict[str, Any]:
+        rule = {"http": {"paths": [{"path": "/"}]}} | ({"host": host} if host else {})
+        metadata = {"name": name, "namespace": "default", "creationTimestamp": created}
+        return {"metadata": metadata, "spec": {"rules": [rule]}}
+
+    older, newer = ingress("old", "2026-01-01T00:00:00Z"), ingress("new", "2026-01-02T00:00:00Z")
+    named = ingress("named", "2026-01-03T00:00:00Z", host="a.localhost")
+    every, base = [newer, named, older], ["http://127.0.0.1:8080"]
+    assert urls_of([newer], base, among=every) == []
+    assert urls_of([older, named], base, among=every) == [
+        "http://127.0.0.1:8080/",
+        "http://a.localhost:8080/",
+    ]
+
+
+def unhealthy(
+    message: str, *, count: int = 1, uid: str = "u1", revision: int = 1
+) -> dict[str, Any]:
+    return {
+        "metadata": {"resourceVersion": str(revision)},
+        "reason": "Unhealthy",
+        "involvedObject": {"uid": uid},
+        "lastTimestamp": "2026-11-23T10:00:00Z",
+        "message": message,
+        "count": count,
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "goes_on"),
+    [
+        ([unhealthy("refused", count=2)], False),  # a program that starts
+        ([unhealthy("refused", count=3)], True),
+        ([unhealthy("refused", count=2), unhealthy("status 503", revision=2)], True),
+        ([unhealthy("refused", count=2), unhealthy("refused", count=9, uid="other")], False),
+    ],
+)
+def test_a_probe_that_goes_on_failing_is_news(events: list[dict[str, Any]], goes_on: bool) -> None:
+    (problem,) = problems_of([pod(state={"running": {}})], events)
+    assert problem.goes_on == goes_on
+
+
+def test_replicas_and_repetitions_of_one_fault_are_the_same() -> None:
+    first = Problem("web-1", "app", "Unhealthy", "dial tcp 127.9.0.2:80: refused", False)
+    second = Problem("web-2", "app", "Unhealthy", "dial tcp 127.9.0.3:80: refused", False)
+    other = Problem("web-2", "app", "Unhealthy", "HTTP status 503", False)
+    assert first.fault == second.fault != other.fault
+    crash = Problem("a", "app", "Crashed", "ended with exit code 3", True)
+    again = Problem("b", "app", "Crashed", "ended with exit code 3 (restarted 2 times)", True)
+    assert crash.fault == again.fault
+
+
+def test_a_missing_program_is_told_without_the_whole_path() -> None:
+    message = 'program "web" not found in PATH /usr/local/bin:/usr/bin:/bin'
+    waiting = {"waiting": {"reason": "RunContainerError", "message": message}}
+    (problem,) = problems_of([pod(state=waiting)])
+    assert problem.message == 'program "web" not found in PATH'
+
+
+def replica_set(revision: int, ready: int, owner: str = "d1") -> dict[str, Any]:
+    return {
+        "metadata": {
+            "annotations": {"deployment.kubernetes.io/revision": str(revision)},
+            "ownerReferences": [{"uid": owner, "controller": True}],
+        },
+        "status": {"readyReplicas": ready},
+    }
+
+
+@pytest.mark.parametrize(
+    ("sets", "current", "expected"),
+    [
+        ([replica_set(1, 3), replica_set(2, 0), replica_set(3, 0)], 3, 1),  # two failed
+        ([replica_set(1, 1), replica_set(2, 2), replica_set(3, 1)], 3, 2),
+        ([replica_set(1, 0)], 1, None),  # the first version fails
+        ([replica_set(1, 3, owner="other"), replica_set(2, 0)], 2, None),
+    ],
+)
+def test_undo_goes_back_to_a_revision_that_serves(
+    sets: list[dict[str, Any]], current: int, expected: int | None
+) -> None:
+    annotations = {"deployment.kubernetes.io/revision": str(current)}
+    web = {"metadata": {"uid": "d1", "annotations": annotations}}
+    assert revision_to_go_back_to(serving_revisions(sets, web), web) == expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (("default", "web", 4), "nodrop rollout undo web --to-revision 4"),
+        (("shop", "web", 4), "nodrop rollout undo web -n shop --to-revision 4"),
+        (("default", "web", None), "no other version of web serves"),
+    ],
+)
+def test_the_hint_is_a_command_that_can_be_copied(
+    failure: tuple[str, str, int | None], expected: str
+) -> None:
+    assert expected in go_back_hint([failure])
+
+
+def test_last_events_are_in_order_and_leave_out_ending_pods() -> None:
+    events = [unhealthy(str(n), uid="alive", revision=n) for n in (9, 10, 2)]
+    events += [unhealthy("gone", uid="gone"), unhealthy("ending", uid="ending")]
+    pods = [
+        {"metadata": {"uid": "alive"}},
+        {"metadata": {"uid": "ending", "deletionTimestamp": "2026-11-23T10:00:00Z"}},
+    ]
+    assert [event["message"] for event in latest_events(events, pods)] == ["2", "9", "10"]

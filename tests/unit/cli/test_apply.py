@@ -1,0 +1,137 @@
+"""What is told before anything is sent, and what an apply leaves as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodrop.check.cluster import Name
+from nodrop.check.source import read_text
+from nodrop.cli.apply import Refused, places_of, prepare, warnings_of
+from nodrop.cli.background import refused_options
+from nodrop.cli.hints import hint_for
+from nodrop.cli.unchanged import restart_hints
+from nodrop.model.errors import ApiError
+
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
+
+
+def refused(text: str) -> list[str]:
+    with pytest.raises(Refused) as error:
+        prepare(read_text(text, file="m.yaml", folder=Path("/f")), "default")
+    return str(error.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            f"{CONFIG}---\n{CONFIG}",
+            "m.yaml:5: ConfigMap a: the same object stands at m.yaml:1 already",
+        ),
+        (
+            f"{CONFIG}---\n{CONFIG.replace('{name: a}', '{name: a, namespace: default}')}",
+            "m.yaml:5: ConfigMap a: the same object stands at m.yaml:1 already",
+        ),
+        (
+            "apiVersion: apps/v1\nkind: deployment\nmetadata: {name: a}\n",
+            'm.yaml:1: kind: Unsupported value: "deployment": did you mean "Deployment"?',
+        ),
+        (
+            "apiVersion: v1\nkind: Services\nmetadata: {name: a}\n",
+            'm.yaml:1: kind: Unsupported value: "Services": did you mean "Service"?',
+        ),
+        (
+            CONFIG.replace("name:", "generateName:"),
+            "m.yaml:1: metadata.name: Required value: generateName is for kubectl create only",
+        ),
+    ],
+)
+def test_a_document_that_cannot_be_meant_is_told_with_its_place(text: str, expected: str) -> None:
+    assert refused(text) == [expected]
+
+
+def test_the_same_name_in_two_namespaces_is_two_objects() -> None:
+    text = f"{CONFIG}---\n{CONFIG.replace('{name: a}', '{name: a, namespace: b}')}"
+    documents = list(read_text(text, file="m.yaml", folder=Path("/f")))
+    assert len(prepare(documents, "default")) == 2
+    places = places_of(documents, "default")
+    assert {key.namespace: place for key, place in places.items()} == {
+        "default": "m.yaml:1",
+        "b": "m.yaml:5",
+    }
+
+
+def test_an_immutable_selector_is_told_before_labels_that_do_not_match_it() -> None:
+    message = "spec.selector: field is immutable, `selector` does not match template `labels`"
+    assert hint_for(ApiError(422, "Invalid", message)).startswith("delete the object first")
+
+
+def deployment(container: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"template": {"spec": {"containers": [{"name": "app", **container}]}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("container", "changed", "expected"),
+    [
+        ({}, (), "pods of web still run"),
+        (
+            {"envFrom": [{"configMapRef": {"name": "c"}}]},
+            ("ConfigMap",),
+            "ConfigMap c changed, but",
+        ),
+        (
+            {"env": [{"valueFrom": {"secretKeyRef": {"name": "c", "key": "k"}}}]},
+            ("ConfigMap", "Secret"),
+            "Secret c changed, but pods of web",
+        ),
+        ({"envFrom": [{"configMapRef": {"name": "other"}}]}, ("ConfigMap",), "pods of web still"),
+    ],
+)
+def test_pods_that_keep_what_they_started_with_are_told(
+    container: dict[str, Any], changed: tuple[str, ...], expected: str
+) -> None:
+    web = Name("Deployment", "default", "web")
+    new = [Name(kind, "default", "c") for kind in changed]
+    (hint,) = restart_hints([deployment(container)], [web], new)
+    assert hint.startswith(expected)
+    assert hint.endswith("nodrop rollout restart web")
+    assert restart_hints([deployment(container)], [], [web, *new]) == []
+
+
+def test_a_probe_at_a_port_that_nobody_declares_is_a_warning() -> None:
+    probe = {"readinessProbe": {"httpGet": {"port": "htpp"}}, "ports": [{"name": "http"}]}
+    (warning,) = warnings_of([deployment(probe)])
+    assert warning.startswith("Deployment web: spec.template.spec.containers[0].readinessProbe")
+    assert "named ports: http" in warning
+
+
+ENGINE = {
+    "http": {"urls": ["http://127.0.0.1:8080", "http://[::1]:8080"]},
+    "api": {"port": 6443},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, []),
+        ({"http_port": 0, "api_port": 0}, []),
+        ({"http_port": 8080, "api_port": 6443, "bind": ("::1", "127.0.0.1")}, []),
+        ({"http_port": 18099}, ["--http-port 18099: it listens on 8080"]),
+        ({"api_port": 1}, ["--api-port 1: its API is at 6443"]),
+        ({"bind": ("10.0.0.1",)}, ["--bind 10.0.0.1: it listens on 127.0.0.1, ::1"]),
+    ],
+)
+def test_options_that_a_running_engine_cannot_take_are_told(
+    options: dict[str, Any], expected: list[str]
+) -> None:
+    asked = {"http_port": None, "api_port": None, "bind": (), **options}
+    assert refused_options(ENGINE, **asked) == expected
