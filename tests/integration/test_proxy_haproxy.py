@@ -344,6 +344,33 @@ async def test_hosts_and_paths_choose_the_pool(world: World) -> None:
     await proxy.close()
 
 
+@pytest.mark.parametrize(
+    "request_lines",
+    [
+        "GET /w HTTP/1.0",
+        "GET /w HTTP/1.1\r\nHost:",
+        "GET /w HTTP/1.1\r\nHost: localhost",
+        "GET /w HTTP/1.1\r\nHost: [::1]:80",
+        "GET /w HTTP/1.1\r\nHost: wild.example.",
+    ],
+)
+async def test_a_host_without_a_wildcard_above_it_finds_rules_for_any_host(
+    world: World, request_lines: str
+) -> None:
+    proxy = await world.driver()
+    pod = await Pod("any").start()
+    wild = {Route("*.wild.example", "/", False): WEB}
+    pools = table(pod).pools
+    for routes, expected in (({**wild, Route("", "/w", False): WEB}, b" 200 "), (wild, b" 404 ")):
+        await proxy.apply(RoutingTable(pools, routes, None))
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(f"{request_lines}\r\nConnection: close\r\n\r\n".encode())
+        assert expected in await reader.readline(), routes
+        writer.close()
+        await writer.wait_closed()
+    await proxy.close()
+
+
 async def test_headers_say_where_a_request_came_from(world: World) -> None:
     proxy = await world.driver()
     pod = await Pod("v1").start()

@@ -136,6 +136,7 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
         "frontend services",
         f"  bind fd@{shape.services_fd} accept-proxy",
         *_SERVICES_RULES,
+        *_UNROUTED,
         "backend nowhere",
     ]
     for slot in range(shape.slots):
@@ -214,29 +215,35 @@ _MAIN_DEFAULTS = [
 # Whatever was executed twice can't be undone: only safe methods are sent again.
 _ONLY_SAFE_AGAIN = "  http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE }"
 _HOST = "req.hdr(host),host_only,rtrim(.),lower"
+_BY_PATH = f"concat(,txn.path,/#),map_beg({PATHS}),set-var(txn.slot)"
+_SLOT = "%[var(txn.slot)]"
 _LOST = "unless { var(txn.slot) -m found }"
 
-# One lookup answers a host with rules. Then: the wildcard above it, rules for any host, the
-# default backend. A host that has rules of its own never falls back to another's.
+# One lookup answers a host with rules, inside the condition: fewer and cheaper steps than variables
+# set one by one (measured). Then: the wildcard above it, rules for any host, the default backend.
+# A host that has rules of its own never falls back to another's. The rules for any host are asked
+# apart where there is no wildcard to ask for: without a Host header, or a dot in it.
 _WEB_RULES = [
     "  http-request del-header x-forwarded- -m beg",
     "  http-request del-header forwarded",
-    "  http-request set-header X-Forwarded-For %[src]",
-    "  http-request set-header X-Forwarded-Proto http",
+    "  http-request add-header X-Forwarded-For %[src]",
+    "  http-request add-header X-Forwarded-Proto http",
     _ONLY_SAFE_AGAIN,
-    f'  http-request set-var-fmt(txn.key) "%[{_HOST}]%[path]/#"',
-    f"  http-request set-var(txn.slot) var(txn.key),map_beg({PATHS})",
-    f"  http-request set-var(txn.group) str({_ANY}) {_LOST}",
-    f"  http-request set-var(txn.group) {_HOST},field(2,.,0),map_str({WILDCARDS},{_ANY}) {_LOST}",
-    f"  http-request set-var(txn.own) {_HOST},map_str({HOSTS}) {_LOST}",
-    f'  http-request set-var-fmt(txn.key) "%[var(txn.group)]%[path]/#" {_LOST}',
-    f"  http-request set-var(txn.slot) var(txn.key),map_beg({PATHS})"
-    " unless { var(txn.slot) -m found } || { var(txn.own) -m found }",
-    f"  http-request set-var(txn.slot) str({_DEFAULT}),map_str({HOSTS}) {_LOST}",
+    "  http-request set-var(txn.path) path",
+    f"  use_backend {_SLOT} if {{ '{_HOST},set-var(txn.host),{_BY_PATH}' -m found }}",
+    f"  use_backend {_SLOT} if !{{ var(txn.host),map_str({HOSTS}),set-var(txn.own) -m found }}"
+    f" {{ 'var(txn.host),field(2,.,0),map_str({WILDCARDS},{_ANY}),set-var(txn.group),{_BY_PATH}'"
+    " -m found }",
+    f"  use_backend {_SLOT} if !{{ var(txn.own) -m found }} !{{ var(txn.group) -m found }}"
+    f" {{ 'str({_ANY}),{_BY_PATH}' -m found }}",
+    f"  use_backend {_SLOT} if {{ str({_DEFAULT}),map_str({HOSTS}),set-var(txn.slot) -m found }}",
+    "  default_backend unrouted",
+]
+
+_UNROUTED = [
+    "backend unrouted",
     '  http-request return status 404 content-type text/plain lf-string "nodrop: no Ingress rule'
-    f' for %[req.hdr(host)]%[path]\\n" {_LOST}',
-    "  use_backend %[var(txn.slot)]",
-    "  default_backend nowhere",
+    ' for %[req.hdr(host)]%[path]\\n"',
 ]
 
 _SERVICES_RULES = [
