@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -185,7 +185,6 @@ class HAProxy:
             admin = await self._grow(table)
             slots = self._slots
             reloads += 1
-        self._write_files(table, slots)
         refused = await self._edge.hold(table.listeners)
         try:
             await self._change(admin, table, slots)
@@ -207,23 +206,26 @@ class HAProxy:
     async def _change(
         self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
     ) -> None:
+        """New pods first, before the files, which take a moment; whoever leaves goes last."""
         change = diff_servers(self._served, table, slots)
-        refusal: ProxyFailure | None = None
-        try:
-            await admin.execute(change.before)
-            for name, entries in render_maps(table, slots).items():
-                if self._served.maps.get(name) != entries:
-                    await admin.replace_map(name, entries)
-                    self._served.maps[name] = entries
-        except Disconnected:
-            raise
-        except ProxyFailure as error:  # who must leave leaves all the same
-            refusal = error
+        refusal = await _refusal(admin.execute(change.before))
+        self._write_files(table, slots)
+        if refusal is None:
+            refusal = await _refusal(self._replace_maps(admin, table, slots))
+        # Who must leave leaves all the same.
         await admin.execute(change.after)
         if refusal is not None:
             raise refusal
         self._served.servers = change.servers
         self._slots, self._table = slots, table
+
+    async def _replace_maps(
+        self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
+    ) -> None:
+        for name, entries in render_maps(table, slots).items():
+            if self._served.maps.get(name) != entries:
+                await admin.replace_map(name, entries)
+                self._served.maps[name] = entries
 
     async def _assign(self, admin: AdminSocket, table: RoutingTable) -> dict[Pool, int] | None:
         pools = pools_of(table)
@@ -369,6 +371,17 @@ class HAProxy:
                 del self._served.servers[slot][name]
                 if (pool := pool_of.get(slot)) and (last := stats.get((slot, name))):
                     self._ended[pool] = _sum(self._ended.get(pool), last)
+
+
+async def _refusal(work: Awaitable[object]) -> ProxyFailure | None:
+    """What HAProxy has refused. Raises Disconnected."""
+    try:
+        await work
+    except Disconnected:
+        raise
+    except ProxyFailure as error:
+        return error
+    return None
 
 
 def _sum(known: PoolStats | None, more: PoolStats) -> PoolStats:
