@@ -110,6 +110,8 @@ async def test_unknown_paths_methods_and_verbs_end_in_a_status(http: aiohttp.Cli
         assert response.status == 404 or (await status_of(response))[0] == 405
     async with http.put(CONFIGMAPS, json={}) as response:
         assert (await status_of(response))[:2] == (405, "MethodNotAllowed")
+    async with http.post("/api/v1/namespaces/default/pods/web/exec") as response:
+        assert (await status_of(response))[:2] == (501, "NotImplemented")
 
 
 async def test_bodies_may_be_yaml_and_times_in_them_stay_text(http: aiohttp.ClientSession) -> None:

@@ -20,7 +20,7 @@ from nodrop.apiserver.handlers import (
     status_response,
 )
 from nodrop.apiserver.openapi import OpenApi
-from nodrop.apiserver.paths import parse_path
+from nodrop.apiserver.paths import parse_path, unserved_feature
 from nodrop.apiserver.rendering import encode
 from nodrop.apiserver.streams import LogSource
 from nodrop.clock import Clock
@@ -57,7 +57,7 @@ def build_app(
     async def serve_objects(request: web.Request) -> web.StreamResponse:
         target = parse_path(request.path)
         if target is None:
-            raise path_not_found()
+            raise not_offered(request.path) or path_not_found()
         return await objects.handle(request, target)
 
     app.router.add_route("*", "/{path:.*}", serve_objects)
@@ -92,6 +92,15 @@ class ApiServer:
     async def stop(self) -> None:
         """Stop listening and end what is open, watches included."""
         await self._runner.cleanup()
+
+
+def not_offered(path: str) -> ApiError | None:
+    """The answer to what clusters can and nodrop can't yet; kubectl prints its message."""
+    feature = unserved_feature(path)
+    if not feature:
+        return None
+    mend = "pods are processes of this machine: nodrop status shows their addresses"
+    return ApiError(501, "NotImplemented", f"nodrop does not offer {feature} yet; {mend}")
 
 
 def path_not_found() -> ApiError:

@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from nodrop.model.kinds import NAMESPACE, Kind, kind_for_resource
 from nodrop.model.meta import ObjectKey
 
+#: Subresources of pods that clusters have: what a person knows them as.
+_UNSERVED = {
+    "exec": "exec",
+    "attach": "attach",
+    "portforward": "port-forward",
+    "proxy": "proxy",
+    "ephemeralcontainers": "debug with ephemeral containers",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -48,6 +57,18 @@ def parse_path(path: str) -> Target | None:
     if kind is None or (kind.namespaced and len(rest) > 1):
         return None
     return _target(kind, None, rest[1:])
+
+
+def unserved_feature(path: str) -> str:
+    """What kubectl would do at a path that is not served, where nodrop knows it; else "".
+
+    >>> unserved_feature("/api/v1/namespaces/default/pods/web-1/exec")
+    'exec'
+    """
+    parts = path.strip("/").split("/")
+    if parts[:3] == ["api", "v1", "namespaces"] and len(parts) >= 7 and parts[4] == "pods":
+        return _UNSERVED.get(parts[6], "")
+    return ""
 
 
 def _is_inside_namespace(rest: list[str]) -> bool:

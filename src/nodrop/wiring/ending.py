@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import AsyncIterator
 
 from nodrop.client.actions import Delete
 from nodrop.client.cache import Cache
@@ -14,6 +15,7 @@ from nodrop.model.errors import ApiError
 from nodrop.model.kinds import POD
 from nodrop.model.meta import Obj, is_deleting, key_of
 from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.haproxy.processes import ROLE
 from nodrop.proxy.protocol import ProxyFailure
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,19 @@ async def keeper_gone(keeper: Keeper, *, every_s: float = _ASK_KEEPER_EVERY_S) -
             if failed >= _KEEPER_IS_GONE_AFTER:
                 return failure
         await asyncio.sleep(every_s)
+
+
+@contextlib.asynccontextmanager
+async def ended_if_the_start_fails(keeper: Keeper) -> AsyncIterator[None]:
+    """End the keeper when an engine can't start and no pod is left: it would only hold ports."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(KeeperFailure):
+            alive = [record for record in await keeper.list() if record.exit_code is None]
+            if all(ROLE in record.labels for record in alive):
+                await keeper.shutdown()
+        raise
 
 
 async def end_pods(cache: Cache, client: Client) -> None:

@@ -48,7 +48,12 @@ from nodrop.statedir import StateDir
 from nodrop.store.protocol import StoreFailure
 from nodrop.store.sqlite import SqliteStore
 from nodrop.wiring.controllers import all_controllers
-from nodrop.wiring.ending import end_pods, end_proxy_and_keeper, keeper_gone
+from nodrop.wiring.ending import (
+    end_pods,
+    end_proxy_and_keeper,
+    ended_if_the_start_fails,
+    keeper_gone,
+)
 from nodrop.wiring.enginefile import AnnouncedProxy, EngineFile
 from nodrop.wiring.files import (
     EngineFailure,
@@ -60,6 +65,7 @@ from nodrop.wiring.files import (
     write_atomically,
     write_settings,
 )
+from nodrop.wiring.issuing import issue_apart
 from nodrop.wiring.listening import check_addresses, listen_for_ingress, machine_addresses
 
 log = logging.getLogger(__name__)
@@ -119,28 +125,31 @@ class Engine:
         settings = read_settings(self._state)
         store = SqliteStore(self._state.database)
         binary = find_binary(self._options.environment.get("PATH"))
-        keeper = await self._keeper(settings)
-        network = (await keeper.info()).network
-        bind = check_addresses(self._options.bind) or (settings.bind if settings else ())
-        ingress = await listen_for_ingress(
-            keeper, bind or machine_addresses(), self._http_port(settings)
+        keeper, _ = await asyncio.gather(  # side by side: both mostly start a Python
+            self._keeper(settings), issue_apart(self._state.pki, self._clock.now())
         )
-        parts = _build(
-            self._options,
-            store=store,
-            keeper=keeper,
-            network=network,
-            binary=binary,
-            ingress=ingress,
-        )
-        await parts.proxy.start()
-        api_port = await self._listen_api(parts.server, settings)
-        http_port = next(iter(ingress.values()))[1]
-        write_settings(
-            self._state,
-            Settings(network=network, http_port=http_port, bind=tuple(bind), api_port=api_port),
-        )
-        self._write_kubeconfig(api_port, parts.token)
+        async with ended_if_the_start_fails(keeper):
+            network = (await keeper.info()).network
+            bind = check_addresses(self._options.bind) or (settings.bind if settings else ())
+            ingress = await listen_for_ingress(
+                keeper, bind or machine_addresses(), self._http_port(settings)
+            )
+            parts = _build(
+                self._options,
+                store=store,
+                keeper=keeper,
+                network=network,
+                binary=binary,
+                ingress=ingress,
+            )
+            await parts.proxy.start()
+            api_port = await self._listen_api(parts.server, settings)
+            http_port = next(iter(ingress.values()))[1]
+            write_settings(
+                self._state,
+                Settings(network=network, http_port=http_port, bind=tuple(bind), api_port=api_port),
+            )
+            self._write_kubeconfig(api_port, parts.token)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.prober.close)
             stack.push_async_callback(parts.server.stop)

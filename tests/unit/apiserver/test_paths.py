@@ -1,6 +1,6 @@
 import pytest
 
-from nodrop.apiserver.paths import Target, parse_path
+from nodrop.apiserver.paths import Target, parse_path, unserved_feature
 from nodrop.model.kinds import DEPLOYMENT, NAMESPACE, NODE, POD
 
 TARGETS = {
@@ -40,3 +40,18 @@ def test_paths_name_their_targets(path: str) -> None:
 )
 def test_other_paths_name_nothing(path: str) -> None:
     assert parse_path(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "feature"),
+    [
+        ("/api/v1/namespaces/default/pods/web/exec", "exec"),
+        ("/api/v1/namespaces/default/pods/web/portforward", "port-forward"),
+        ("/api/v1/namespaces/default/pods/web/proxy/index.html", "proxy"),
+        ("/api/v1/namespaces/default/pods/web/nonsense", ""),
+        ("/api/v1/namespaces/default/services/web/exec", ""),
+        ("/apis/apps/v1/namespaces/a/deployments/web/exec", ""),
+    ],
+)
+def test_what_clusters_have_and_nodrop_has_not_is_known_by_name(path: str, feature: str) -> None:
+    assert unserved_feature(path) == feature
