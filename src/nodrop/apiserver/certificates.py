@@ -69,6 +69,11 @@ class Pki:
         )
 
 
+def are_good(folder: Path, now: datetime) -> bool:
+    """Whether ``ensure_certificates`` would leave all as it is."""
+    return _leaves_are_good(Pki(folder), now)
+
+
 def ensure_certificates(folder: Path, now: datetime) -> Pki:
     """Make what is missing or ends within 30 days; what is good stays as it is.
 
@@ -283,3 +288,11 @@ def _write_pair(
         ),
     )
     write_private(cert_path, certificate.public_bytes(encoding))
+
+
+if __name__ == "__main__":
+    import sys
+
+    from nodrop.clock import SystemClock
+
+    ensure_certificates(Path(sys.argv[1]), SystemClock().now())
