@@ -178,8 +178,10 @@ def moments_of(course: Course) -> tuple[Moment, ...]:
 def waves_of(course: Course) -> tuple[Wave, ...]:
     """The moments cut wherever pods start; what comes before the first start is part of it."""
     moments = moments_of(course)
+    if not moments:
+        return ()
     cuts = [at for at, moment in enumerate(moments) if moment.what == "starts"]
-    starts = [0, *cuts[1:]] if cuts else [0] * bool(moments)
+    starts = [0, *cuts[1:]]
     ends = [*starts[1:], len(moments)]
     return tuple(
         _wave(number, moments[begin:end])
