@@ -43,10 +43,11 @@ class GarbageController:
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._kinds = tuple(kinds)
+        self._watches = tuple(Watch(kind, self._concerned) for kind in self._kinds)
 
     @property
     def watches(self) -> tuple[Watch, ...]:
-        return tuple(Watch(kind, self._concerned) for kind in self._kinds)
+        return self._watches  # made once: asked for at every event
 
     def read(self, cache: Cache, key: ObjectKey, now: datetime) -> Snapshot | None:
         obj = cache.get(key)
