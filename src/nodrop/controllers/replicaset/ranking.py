@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cmp_to_key
 
@@ -26,30 +27,56 @@ def victims(
     if count >= len(known):
         return known
 
-    def compare(one: Obj, other: Obj) -> int:
-        return _compare(one, other, now, min_ready_s)
-
-    ordered = sorted(known, key=cmp_to_key(compare))
-    return tuple(ordered[: max(0, count)])
+    ranked = [_traits(pod, now, min_ready_s) for pod in known]
+    ranked.sort(key=cmp_to_key(_compare))
+    return tuple(one.pod for one in ranked[: max(0, count)])
 
 
 # Private
 
 
-def _compare(one: Obj, other: Obj, now: datetime, min_ready_s: int) -> int:
-    """Negative if ``one`` goes before ``other``."""
-    by_state = _sign(_state_rank(one, now, min_ready_s), _state_rank(other, now, min_ready_s))
-    if by_state:
-        return by_state
-    since, since_other = ready_since(one), ready_since(other)
-    if since and since_other and since != since_other:
-        return _shorter_first(one, other, since, since_other, now=now)
-    restarts = _sign((-_restarts(one),), (-_restarts(other),))
-    if restarts:
-        return restarts
-    born, born_other = _created(one), _created(other)
-    if born != born_other:
-        return _shorter_first(one, other, born, born_other, now=now)
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    """What a pod is ranked by, read once: thousands of pods are compared many times each."""
+
+    pod: Obj
+    state: tuple[int, ...]
+    ready: str
+    ready_bucket: int
+    restarts: int
+    born: str
+    born_bucket: int
+    uid: str
+
+
+def _traits(pod: Obj, now: datetime, min_ready_s: int) -> _Traits:
+    ready, born = ready_since(pod) or "", _created(pod)
+    return _Traits(
+        pod=pod,
+        state=_state_rank(pod, now, min_ready_s),
+        ready=ready,
+        ready_bucket=_bucket(ready, now),
+        restarts=_restarts(pod),
+        born=born,
+        born_bucket=_bucket(born, now),
+        uid=pod["metadata"]["uid"],
+    )
+
+
+def _compare(one: _Traits, other: _Traits) -> int:
+    """Negative if ``one`` goes before ``other``.
+
+    Of times the shorter goes first, by powers of two, and the uid decides between equals:
+    buckets instead of exact times keep a scale-down from always hitting the newest pods.
+    """
+    if one.state != other.state:
+        return -1 if one.state < other.state else 1
+    if one.ready and other.ready and one.ready != other.ready:
+        return _sign(one.ready_bucket, other.ready_bucket) or _by_uid(one, other)
+    if one.restarts != other.restarts:
+        return -1 if one.restarts > other.restarts else 1
+    if one.born != other.born:
+        return _sign(one.born_bucket, other.born_bucket) or _by_uid(one, other)
     return _by_uid(one, other)
 
 
@@ -62,15 +89,6 @@ def _state_rank(pod: Obj, now: datetime, min_ready_s: int) -> tuple[int, ...]:
         1 if is_available(pod, min_ready_s, now) else 0,
         _deletion_cost(pod),
     )
-
-
-def _shorter_first(one: Obj, other: Obj, since: str, since_other: str, *, now: datetime) -> int:
-    """The one with the shorter time first, by powers of two; the uid decides between equals.
-
-    Buckets instead of exact times keep a scale-down from always hitting the newest pods.
-    """
-    buckets = _sign((_bucket(since, now),), (_bucket(since_other, now),))
-    return buckets or _by_uid(one, other)
 
 
 def _bucket(since: str, now: datetime) -> int:
@@ -99,11 +117,11 @@ def _created(pod: Obj) -> str:
     return created
 
 
-def _by_uid(one: Obj, other: Obj) -> int:
-    return _sign((one["metadata"]["uid"],), (other["metadata"]["uid"],))
-
-
-def _sign(left: tuple[int, ...] | tuple[str], right: tuple[int, ...] | tuple[str]) -> int:
-    if left == right:
+def _by_uid(one: _Traits, other: _Traits) -> int:
+    if one.uid == other.uid:
         return 0
-    return -1 if left < right else 1  # type: ignore[operator]
+    return -1 if one.uid < other.uid else 1
+
+
+def _sign(left: int, right: int) -> int:
+    return (left > right) - (left < right)
