@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import json
 import random
+import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -28,8 +29,8 @@ from nodrop.controllers.ingress.controller import IngressController
 from nodrop.controllers.interface import Controller
 from nodrop.controllers.loop import run_controller
 from nodrop.controllers.replicaset.controller import ReplicaSetController
-from nodrop.model.kinds import DEPLOYMENT, KINDS, POD, REPLICASET, SERVICE
-from nodrop.model.meta import Obj, ObjectKey, controller_of, key_of, uid_of
+from nodrop.model.kinds import DEPLOYMENT, KINDS, POD, REPLICASET, SERVICE, Kind
+from nodrop.model.meta import Obj, ObjectKey, Revision, controller_of, key_of, uid_of
 from nodrop.plan.assumptions import NEVER_S, Assumptions
 from nodrop.plan.prober import PlanProber
 from nodrop.plan.recorder import Pod, Recorder
@@ -43,7 +44,7 @@ from nodrop.sim.data_plane import SimProxy
 from nodrop.sim.gate import Folders
 from nodrop.sim.loop import VirtualClock
 from nodrop.sim.runtime import App, SimRuntime
-from nodrop.store.protocol import ABSENT, Change, Write
+from nodrop.store.protocol import ABSENT, Change, Expired, Write
 from nodrop.store.sqlite import SqliteStore
 
 _POD_CIDR, _SERVICE_CIDR, _NODE = "127.8.0.0/15", "127.10.0.0/17", "plan"
@@ -54,18 +55,27 @@ _SEED = 1
 _PATIENCE_S = 0.005
 #: No event is lost here, so nobody has to look at everything again.
 _NEVER_RESYNC_S = NEVER_S
-_KEEP_REVISIONS = 1_000
+#: With this many pods an endpoint controller waits longer: each look costs all of them.
+_MANY_PODS, _LONG_PATIENCE_S = 500, 0.05
 _CRASH_S = 0.5
 #: Addresses before this one belong to pods that were started one by one.
 _FIRST_ADDRESS = 1_000
 
 
 class _RecordedStore(SqliteStore):
-    """A store in memory that tells of every write."""
+    """A store in memory that tells of every write. It keeps no history: nobody comes late."""
 
     def __init__(self, on_change: Callable[[Change], None]) -> None:
-        super().__init__(":memory:", keep_revisions=_KEEP_REVISIONS)
+        super().__init__(":memory:", keep_revisions=sys.maxsize)
         self._on_change = on_change
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
+        return ()
+
+    def after(self, since: Revision, kind: Kind | None = None) -> Sequence[Change]:
+        if since < self.revision:
+            raise Expired(self.revision, since)
+        return ()
 
     def commit(self, write: Write) -> Change:
         change = super().commit(write)
@@ -178,8 +188,12 @@ class PlanWorld:
             self._clock,
             trace=self.recorder.on_plan,
             resync_s=_NEVER_RESYNC_S,
-            patience_s=_PATIENCE_S,
+            patience_s=self._patience_s(controller.name),
         )
+
+    def _patience_s(self, controller: str) -> float:
+        many = len(self.store.list(POD)) > _MANY_PODS
+        return _LONG_PATIENCE_S if many and controller == "endpointslice" else _PATIENCE_S
 
     def _agent(self, client: Client, cache: Cache, sync: ProxySync) -> Agent:
         prober = PlanProber(
