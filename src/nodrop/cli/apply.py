@@ -274,7 +274,31 @@ def _query(*, dry_run: bool) -> dict[str, str]:
 
 
 def _with_last_applied(obj: Obj) -> Obj:
-    text = json.dumps(obj, separators=(",", ":"), sort_keys=True) + "\n"
+    """Note what was applied, as kubectl does, so that either may go on from the other.
+
+    The folder is not part of it: no manifest holds it, so ``kubectl apply`` would take it away.
+    """
+    text = json.dumps(without_folder(obj), separators=(",", ":"), sort_keys=True) + "\n"
     metadata = dict(obj["metadata"])
     metadata["annotations"] = {**(metadata.get("annotations") or {}), LAST_APPLIED: text}
     return {**obj, "metadata": metadata}
+
+
+def without_folder(obj: Obj) -> Obj:
+    """``obj`` as its manifest says it, without the annotation that ``prepare`` adds."""
+    if obj["kind"] == "Pod":
+        return _without_annotation(obj, BASE_DIR)
+    if obj["kind"] not in _WORKLOADS or "template" not in (obj.get("spec") or {}):
+        return obj
+    template = _without_annotation(obj["spec"]["template"], BASE_DIR)
+    return {**obj, "spec": {**obj["spec"], "template": template}}
+
+
+def _without_annotation(obj: Obj, key: str) -> Obj:
+    """An empty map that stays behind would be an order to delete what others have put there."""
+    metadata = dict(obj.get("metadata") or {})
+    annotations = {k: v for k, v in (metadata.pop("annotations", None) or {}).items() if k != key}
+    if annotations:
+        metadata["annotations"] = annotations
+    rest = {k: v for k, v in obj.items() if k != "metadata"}
+    return {**rest, "metadata": metadata} if metadata else rest

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nodrop.check.cluster import Name
-from nodrop.check.source import read_text
-from nodrop.cli.apply import Refused, places_of, prepare, warnings_of
+from nodrop.check.source import Document, read_text
+from nodrop.cli.apply import (
+    BASE_DIR,
+    Refused,
+    places_of,
+    prepare,
+    warnings_of,
+    without_folder,
+)
 from nodrop.cli.background import refused_options
 from nodrop.cli.hints import hint_for
 from nodrop.cli.unchanged import restart_hints
@@ -135,3 +143,18 @@ def test_options_that_a_running_engine_cannot_take_are_told(
 ) -> None:
     asked = {"http_port": None, "api_port": None, "bind": (), **options}
     assert refused_options(ENGINE, **asked) == expected
+
+
+@pytest.mark.parametrize("annotations", [None, {"team": "a"}])
+def test_the_folder_is_no_part_of_what_was_applied(annotations: dict[str, str] | None) -> None:
+    """``kubectl apply`` of the same manifest would take it away."""
+    web = deployment({"command": ["./web"]})
+    web["spec"]["template"]["metadata"] = {"labels": {"app": "web"}}
+    if annotations:
+        web["spec"]["template"]["metadata"]["annotations"] = annotations
+    (document,) = read_text(json.dumps(web), file="m.yaml", folder=Path("/f"))
+    (prepared,) = prepare([document], "default")
+    assert prepared["spec"]["template"]["metadata"]["annotations"][BASE_DIR] == "/f"
+    assert without_folder(prepared) == web
+    bare = Document(deployment({"command": ["./web"]}), "m.yaml", 1, Path("/f"))
+    assert without_folder(prepare([bare], "default")[0]) == bare.obj
