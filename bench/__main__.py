@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import idle, ready, start, throughput
+from bench import idle, plan, ready, start, throughput
 from bench.engine import BenchFailed, say
 from bench.figures import Figure, row_of
 
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Measure] = {
     "start": start.measure,
     "idle": idle.measure_three,
     "probes": idle.measure_many,
+    "plan": plan.measure,
 }
 
 

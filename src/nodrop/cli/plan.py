@@ -23,7 +23,6 @@ from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
     from nodrop.plan.report import PlanReport
-    from nodrop.plan.spans import Course
     from nodrop.plan.world import PlanApi
 
 _PLAIN_COLUMNS = 100
@@ -101,7 +100,7 @@ def _plan(
     from nodrop.check.source import read_files
     from nodrop.cli.apply import apply_all, prepare, warnings_of
     from nodrop.plan.report import report_of
-    from nodrop.plan.run import Change, play
+    from nodrop.plan.run import Change, play, play_both
 
     new = prepare(read_files(files), namespace)
     for warning in warnings_of(new):
@@ -119,8 +118,9 @@ def _plan(
         await apply_all(api, new)
 
     change = Change(before=before, apply=apply, deployments=deployments)
-    courses = play(change, assumed)
-    stuck = play(change, assumed, never_ready=True) if worst_case and _rolls(courses) else ()
+    if not worst_case:
+        return report_of(play(change, assumed), (), assumed)
+    courses, stuck = play_both(change, assumed)
     return report_of(courses, stuck, assumed)
 
 
@@ -175,10 +175,6 @@ async def _live(state: StateDir, deployments: Sequence[ObjectKey]) -> Live:
             hint=f"without an engine, say what there is now: --from OLD.yaml; or {failure.hint}",
             code=failure.code,
         ) from failure
-
-
-def _rolls(courses: Sequence[Course]) -> bool:
-    return any(pod.version == "new" for course in courses for pod in course.pods)
 
 
 def _json(report: PlanReport) -> str:
