@@ -48,4 +48,5 @@ def test_the_static_peer_has_every_backend_and_nothing_of_ours() -> None:
 def test_the_second_peer_differs_by_its_promises_only() -> None:
     plain, same = (static_config(1, ["127.16.0.2"], rules) for rules in (PLAIN, SAME_PROMISES))
     more = [line.strip() for line in same.splitlines() if line not in plain.splitlines()]
-    assert more == [*SAME_PROMISES.defaults, *SAME_PROMISES.frontend]
+    server = f"server s0 127.16.0.2:8080{SAME_PROMISES.server}"
+    assert more == [*SAME_PROMISES.defaults, *SAME_PROMISES.frontend, server]
