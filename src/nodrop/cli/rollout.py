@@ -41,7 +41,7 @@ def rollout() -> None:
     """Follow, list, undo, pause, resume or restart the rollouts of a deployment."""
 
 
-@rollout.command()
+@rollout.command(short_help="Follow a rollout until it is done.")
 @click.argument("name")
 @state_option
 @namespace_option
@@ -66,7 +66,7 @@ async def status(
     return FAILED if failed else 0
 
 
-@rollout.command()
+@rollout.command(short_help="List revisions and which of them serve.")
 @click.argument("name")
 @state_option
 @namespace_option
@@ -127,7 +127,7 @@ async def undo(name: str, state: StateDir, namespace: str, to_revision: int) -> 
         )
 
 
-@rollout.command()
+@rollout.command(short_help="Hold a rollout where it is.")
 @click.argument("name")
 @state_option
 @namespace_option
