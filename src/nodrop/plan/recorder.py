@@ -48,9 +48,11 @@ class Recorder:
         self._zero_s: float | None = None
         self._owners: dict[str, tuple[ObjectKey | None, Version]] = {}
         self._numbers: dict[tuple[ObjectKey | None, Version], int] = {}
+        self._specs: dict[str, Obj] = {}
         self.pods: dict[str, Pod] = {}
         self.because: dict[ObjectKey, list[tuple[float, str]]] = {}
         self.on_started: Callable[[App], None] = lambda app: None
+        self.on_ended: Callable[[App], None] = lambda app: None
 
     @property
     def version(self) -> Version:
@@ -119,7 +121,7 @@ class Recorder:
             pod.signalled_s = self.at_s
 
     def on_exit(self, app: App, why: str) -> None:
-        """The pod's status tells it."""
+        self.on_ended(app)
 
     def on_hook(self, app: App, command: Sequence[str], *, begins: bool) -> None:
         """Hooks are part of a pod's end, which is seen."""
@@ -158,7 +160,9 @@ class Recorder:
         deployment, version = self._owners.get(owner.get("uid", ""), (None, self.version))
         number = self._numbers.get((deployment, version), 0)
         self._numbers[deployment, version] = number + 1
-        return Pod(obj["metadata"]["name"], deployment, version, number, obj["spec"], self.at_s)
+        # The pods of a set have one spec: a copy each would outlive them, ten thousand times.
+        spec = self._specs.setdefault(owner.get("uid") or uid_of(obj), obj["spec"])
+        return Pod(obj["metadata"]["name"], deployment, version, number, spec, self.at_s)
 
 
 def _span(pod: Pod) -> PodSpan:

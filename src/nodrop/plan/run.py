@@ -79,7 +79,7 @@ def _play_stuck(sender: Connection, change: Change, assumptions: Assumptions) ->
 def _rare_collections() -> Iterator[None]:
     """Let Python look for cycles seldom: almost all objects of a plan live to its end."""
     before = gc.get_threshold()
-    gc.set_threshold(200_000, 50, 50)
+    gc.set_threshold(50_000, 10, 10)
     try:
         yield
     finally:

@@ -101,7 +101,7 @@ def _stuck(stuck: Stuck, summary: Summary) -> Iterator[str]:
         f"{summary.desired} available; "
         f"told after {seconds(stuck.deadline_s)} (progressDeadlineSeconds)"
     )
-    yield "    the old pods go on serving; undo with: nodrop rollout undo NAME"
+    yield "    the old pods go on serving; undo with: nodrop rollout undo"
 
 
 def _waves(waves: Sequence[Wave]) -> Iterator[str]:

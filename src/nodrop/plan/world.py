@@ -144,6 +144,7 @@ class PlanWorld:
         self._clock = clock = VirtualClock()
         self.recorder = recorder = Recorder(loop.time)
         recorder.on_started = self._started
+        recorder.on_ended = self._ended
         self.store = _RecordedStore(recorder.on_change)
         rng = random.Random(_SEED)
         self._rng = rng
@@ -287,6 +288,10 @@ class PlanWorld:
         if _is_init(pod.spec, app.spec.name):
             loop = asyncio.get_running_loop()
             loop.call_later(self._assumptions.init_s, self.runtime.end, app, 0, "it is done")
+
+    def _ended(self, app: App) -> None:
+        if self._by_address.get(app.spec.pod_ip) is app:
+            del self._by_address[app.spec.pod_ip]
 
     def _is_news(self, app: App, serves: bool) -> bool:
         """Whether it matters what a probe finds: not once the pod is ready and serves on, and

@@ -178,6 +178,8 @@ class SimRuntime:
         if app is not None:
             del self.apps[container]
             self._by_pod[app.spec.pod_uid].pop(container, None)
+            if not self._by_pod[app.spec.pod_uid]:
+                del self._by_pod[app.spec.pod_uid]
         await self._finish(half_s, f"removing container {container}")
 
     # What the rest of the world asks
