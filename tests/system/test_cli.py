@@ -16,6 +16,7 @@ import pytest
 from nodrop.model.meta import Obj
 from tests.system.harness import Engine, hello, write
 
+CONFIG = {"apiVersion": "v1", "kind": "ConfigMap"}
 NOWHERE = {"httpGet": {"path": "/nowhere", "port": 8080}, "periodSeconds": 1}
 
 
@@ -187,3 +188,13 @@ async def test_status_during_the_shutdown_does_not_say_to_start_it_again(
     assert done.returncode == 3
     assert f"the engine (pid {engine.process.pid}) is shutting down" in done.stderr
     assert "nodrop serve" not in done.stderr
+
+
+async def test_two_that_start_the_engine_at_once_share_it(
+    new_engine: Callable[[], Engine], tmp_path: Path
+) -> None:
+    engine = new_engine()
+    file = write(tmp_path / "m.yaml", [{**CONFIG, "metadata": {"name": "c"}}])
+    start = ("up", file, "--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
+    both = await asyncio.gather(*(asyncio.to_thread(engine.run, *start) for _ in range(2)))
+    assert sum("engine started" in done.stdout for done in both) == 1

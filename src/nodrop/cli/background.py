@@ -68,7 +68,7 @@ def refused_options(
 
 async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple[Obj, bool]:
     """The running engine, started if need be: (engine.json, whether it was started now)."""
-    if engine := running_engine(state):
+    if engine := await _settled(state):
         return engine, False
     state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with open(state.engine_log, "ab", opener=_privately) as log:
@@ -80,13 +80,35 @@ async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple
             stderr=log,
             start_new_session=True,
         )
-    return await _until_up(state, process, start), True
+    try:
+        return await _until_up(state, process, start), True
+    except Failure:
+        if engine := await _settled(state):  # somebody else's was a moment faster
+            return engine, False
+        raise
 
 
 def _privately(path: str, flags: int) -> int:
     fd = os.open(path, flags, 0o600)
     os.fchmod(fd, 0o600)
     return fd
+
+
+async def _settled(state: StateDir) -> Obj | None:
+    """The running engine, else None; one that is only just starting or ending is waited for."""
+    try:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            while is_locked(state):
+                if engine := running_engine(state):
+                    return engine
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        raise Failure(
+            f"an engine holds the state folder {state.root} and does not come up",
+            hint=f"its log is {state.engine_log}",
+            code=UNREACHABLE,
+        ) from None
+    return None
 
 
 async def _until_up(state: StateDir, process: subprocess.Popen[bytes], log_start: int) -> Obj:
