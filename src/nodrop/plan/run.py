@@ -23,6 +23,8 @@ Apply = Callable[[PlanApi], Awaitable[object]]
 _LOOK_EVERY_S = 0.05
 #: However large and slow: a plan ends here, in virtual seconds.
 _LONGEST_S = 6 * 3600.0
+#: A version that never serves may crash for ever, or have no deadline.
+_LONGEST_BROKEN_S = 1_800.0
 _DEADLINE = "ProgressDeadlineExceeded"
 
 
@@ -97,7 +99,7 @@ async def _play(
         world.multiply()
         async with _running(world):
             await _until(lambda: _at_rest(world, change))
-            return await _roll(world, change)
+            return await _roll(world, change, _LONGEST_BROKEN_S if never_ready else _LONGEST_S)
     finally:
         world.store.close()
 
@@ -115,18 +117,18 @@ def _at_rest(world: PlanWorld, change: Change) -> bool:
     return all(_Rollout(world, key).settled() for key in change.deployments)
 
 
-async def _roll(world: PlanWorld, change: Change) -> tuple[Course, ...]:
+async def _roll(world: PlanWorld, change: Change, longest_s: float) -> tuple[Course, ...]:
     before = {key: _stored(world, key) for key in change.deployments}
     world.recorder.begin()
     await change.apply(world.api)
     rollouts = [_Rollout(world, key) for key in change.deployments]
-    await _until(lambda: sum(not one.over() for one in rollouts) == 0)  # each of them looks
+    await _until(lambda: sum(not one.over() for one in rollouts) == 0, longest_s)  # each looks
     return tuple(_course(world, one, before[one.key]) for one in rollouts)
 
 
-async def _until(level: Callable[[], bool]) -> None:
+async def _until(level: Callable[[], bool], longest_s: float = _LONGEST_S) -> None:
     loop = asyncio.get_running_loop()
-    give_up_s = loop.time() + _LONGEST_S
+    give_up_s = loop.time() + longest_s
     while not level() and loop.time() < give_up_s:  # noqa: ASYNC110 - the world has no one event
         await asyncio.sleep(_LOOK_EVERY_S)
 
@@ -163,7 +165,8 @@ class _Rollout:
         condition = get_condition((stored.get("status") or {}).get("conditions"), "Progressing")
         if self.deadline_s is None and condition and condition.get("reason") == _DEADLINE:
             self.deadline_s, self.message = at_s, condition.get("message", "")
-        return self.settled_s is not None or self.deadline_s is not None
+        never_told = self._world.never_ready and self.complete_s is not None
+        return never_told or self.settled_s is not None or self.deadline_s is not None
 
 
 def _course(world: PlanWorld, rollout: _Rollout, before: Obj | None) -> Course:

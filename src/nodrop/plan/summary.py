@@ -70,13 +70,18 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck:
-    """What becomes of it when no new pod ever is ready. ``None``: it would not even be noticed."""
+    """What becomes of it when no new pod ever serves.
+
+    ``deadline_s`` is None when nothing tells; ``unnoticed``: the broken version is rolled out,
+    because containers without a readinessProbe count as ready while they run.
+    """
 
     old: int
     new: int
     available: int
     deadline_s: float | None
     message: str
+    unnoticed: bool = False
 
 
 def summarize(course: Course) -> Summary:
@@ -109,6 +114,7 @@ def stuck_of(course: Course) -> Stuck:
         available=level_at(_available(course), course.ended_s),
         deadline_s=course.fate.deadline_s,
         message=course.fate.message,
+        unnoticed=course.fate.complete_s is not None,
     )
 
 

@@ -88,20 +88,21 @@ def _gone(summary: Summary) -> str:
 
 def _stuck(stuck: Stuck, summary: Summary) -> Iterator[str]:
     yield "  if no new pod ever becomes ready:"
-    if stuck.deadline_s is None:
+    if stuck.unnoticed:
         yield (
-            "    it is not noticed: without a readinessProbe a container that runs counts as "
-            "ready; add one"
-            if not stuck.old
-            else "    it waits for ever: progressDeadlineSeconds sets no limit"
+            "    it is not noticed: a container without a readinessProbe counts as ready while it "
+            "runs, so all old pods are replaced; add a readinessProbe, or minReadySeconds"
         )
         return
+    told = "nothing tells within 30 min: there is no deadline, or restarts count as progress"
+    if stuck.deadline_s is not None:
+        told = f"told after {seconds(stuck.deadline_s)} (progressDeadlineSeconds)"
     yield (
         f"    it stands still at {stuck.old} old and {stuck.new} new pods, {stuck.available} of "
-        f"{summary.desired} available; "
-        f"told after {seconds(stuck.deadline_s)} (progressDeadlineSeconds)"
+        f"{summary.desired} available; {told}"
     )
-    yield "    the old pods go on serving; undo with: nodrop rollout undo"
+    serving = "the old pods go on serving" if stuck.old else "nothing serves then"
+    yield f"    {serving}; undo with: nodrop rollout undo"
 
 
 def _waves(waves: Sequence[Wave]) -> Iterator[str]:

@@ -139,7 +139,7 @@ class PlanWorld:
 
     def __init__(self, assumptions: Assumptions, *, never_ready: bool = False) -> None:
         self._assumptions = assumptions
-        self._never_ready = never_ready
+        self.never_ready = never_ready
         loop = asyncio.get_running_loop()
         self._clock = clock = VirtualClock()
         self.recorder = recorder = Recorder(loop.time)
@@ -261,7 +261,7 @@ class PlanWorld:
         assumed = self._assumptions
         if pod is not None and _is_init(pod.spec, spec.name):
             return Behaviour(start_s=NEVER_S, term_s=0.0)
-        broken = self._never_ready and pod is not None and pod.version == "new"
+        broken = self.never_ready and pod is not None and pod.version == "new"
         if broken:
             assert pod is not None
             crash_s = None if _is_probed(pod.spec, spec.name) else _CRASH_S
