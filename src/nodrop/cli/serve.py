@@ -63,8 +63,9 @@ def serve(
     and the next ``nodrop serve`` adopts them. ``nodrop down`` ends everything.
     """
     from nodrop.journal import configure
-    from nodrop.wiring.engine import Engine, EngineOptions
+    from nodrop.wiring.engine import Engine
     from nodrop.wiring.files import EngineFailure, KeeperLost
+    from nodrop.wiring.parts import EngineOptions
 
     os.umask(0o077)  # what we write is for this user only; the keeper gives pods a umask of 022
     configure(log_level)

@@ -5,56 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import random
-import socket
-from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-import psutil
-
-from nodrop.agent.adopt import recall_withdrawn
-from nodrop.agent.agent import Agent
-from nodrop.agent.folders import DiskFolders
-from nodrop.agent.probers.every import EveryProber
-from nodrop.agent.runtime.process import ProcessRuntime
-from nodrop.agent.settings import AgentSettings
-from nodrop.agent.volumes import DiskVolumes
-from nodrop.apiserver.app import ApiServer, build_app
-from nodrop.apiserver.auth import Auth, ensure_token
-from nodrop.apiserver.certificates import ensure_certificates, server_context
-from nodrop.apiserver.logs import FileLogs
-from nodrop.bugs import BugLog, OnBug
-from nodrop.client.cache import Cache
+from nodrop.apiserver.app import ApiServer
 from nodrop.client.kubeconfig import render_kubeconfig
-from nodrop.client.recorder import EventRecorder
 from nodrop.clock import SystemClock
-from nodrop.controllers.loop import run_controller
 from nodrop.keeper.client import KeeperClient, ensure_keeper
 from nodrop.keeper.protocol import KeeperFailure
 from nodrop.model.errors import ApiError
-from nodrop.model.kinds import KINDS
 from nodrop.proxy.haproxy.binary import find_binary
-from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import ProxyFailure
-from nodrop.proxy.sync import ProxySync
-from nodrop.registry.interface import Allocation
-from nodrop.registry.local import LocalClient
-from nodrop.registry.verbs import Registry
-from nodrop.statedir import StateDir
 from nodrop.store.protocol import StoreFailure
 from nodrop.store.sqlite import SqliteStore
-from nodrop.wiring.controllers import all_controllers
 from nodrop.wiring.ending import (
     end_pods,
     end_proxy_and_keeper,
     ended_if_the_start_fails,
     keeper_gone,
 )
-from nodrop.wiring.enginefile import AnnouncedProxy, EngineFile
+from nodrop.wiring.enginefile import EngineFile
 from nodrop.wiring.files import (
     EngineFailure,
     KeeperLost,
@@ -67,28 +36,12 @@ from nodrop.wiring.files import (
 )
 from nodrop.wiring.issuing import issue_apart
 from nodrop.wiring.listening import check_addresses, listen_for_ingress, machine_addresses
+from nodrop.wiring.parts import EngineOptions, Parts, build
 
 log = logging.getLogger(__name__)
 
 _API_HOST = "127.0.0.1"
 _API_PORT = 6443
-_EXPIRE_EVENTS_EVERY_S = 60.0
-#: How long controllers wait for more changes, but for the one that traffic waits for. Measured:
-#: with three pods becoming ready at once it halves ready → traffic at p99.
-_PATIENCE_S = 0.005
-_IMPATIENT = frozenset({"endpointslice"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
-    """What a person chooses. None and empty mean: as before, else the default."""
-
-    state: StateDir
-    http_port: int | None
-    api_port: int | None
-    bind: tuple[str, ...]
-    base_dir: Path
-    environment: Mapping[str, str]
 
 
 class Engine:
@@ -134,7 +87,7 @@ class Engine:
             ingress = await listen_for_ingress(
                 keeper, bind or machine_addresses(), self._http_port(settings)
             )
-            parts = _build(
+            parts = build(
                 self._options,
                 store=store,
                 keeper=keeper,
@@ -191,7 +144,7 @@ class Engine:
 
     async def _serve(
         self,
-        parts: _Parts,
+        parts: Parts,
         keeper: KeeperClient,
         *,
         api_port: int,
@@ -218,153 +171,9 @@ class Engine:
                 "them and starts them anew",
             )
 
-    async def _until_stopped(self, parts: _Parts, tasks: dict[str, asyncio.Task[None]]) -> None:
+    async def _until_stopped(self, parts: Parts, tasks: dict[str, asyncio.Task[None]]) -> None:
         await self._stopping.wait()
         if self._everything:
             for name in [name for name in tasks if name in parts.makes_pods]:
                 tasks.pop(name).cancel()
             await end_pods(parts.cache, parts.client)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parts:
-    """The concrete parts, built and not yet running."""
-
-    registry: Registry
-    client: LocalClient
-    cache: Cache
-    server: ApiServer
-    token: str
-    proxy: HAProxy
-    proxies_changed: asyncio.Event
-    sync: ProxySync
-    agent: Agent
-    prober: EveryProber
-    controllers: tuple[Any, ...]
-    clock: SystemClock
-    on_bug: OnBug
-    makes_pods: frozenset[str] = frozenset({"deployment", "replicaset"})
-
-    def work(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        """All that runs side by side, by name."""
-        return [
-            ("cache", self.cache.run()),
-            ("proxy sync", self.sync.run()),
-            ("agent", self.agent.run()),
-            ("events", _expire_events(self.registry, self.clock)),
-            *(
-                (
-                    controller.name,
-                    run_controller(
-                        controller,
-                        self.cache,
-                        self.client,
-                        self.clock,
-                        patience_s=0.0 if controller.name in _IMPATIENT else _PATIENCE_S,
-                        on_bug=self.on_bug,
-                    ),
-                )
-                for controller in self.controllers
-            ),
-        ]
-
-
-def _build(
-    options: EngineOptions,
-    *,
-    store: SqliteStore,
-    keeper: KeeperClient,
-    network: int,
-    binary: Path,
-    ingress: Mapping[str, tuple[str, int]],
-) -> _Parts:
-    state, clock = options.state, SystemClock()
-    rng, on_bug = random.Random(), BugLog()
-    node = socket.gethostname().lower()
-    allocation = Allocation(
-        pod_cidr=f"127.{network}.0.0/17", service_cidr=f"127.{network}.128.0/17", node_name=node
-    )
-    registry = Registry(store, clock, allocation, rng, capacity=_capacity())
-    client = LocalClient(registry, EventRecorder("nodrop", clock, rng))
-    cache = Cache(client, KINDS)
-    proxy = HAProxy(
-        keeper=keeper,
-        folder=state.proxy,
-        sockets=state.sockets,
-        binary=binary,
-        ingress_sockets=tuple(ingress),
-    )
-    proxies_changed = asyncio.Event()
-    runtime = ProcessRuntime(keeper)
-    sync = ProxySync(
-        cache,
-        AnnouncedProxy(proxy, proxies_changed),
-        client=client,
-        recall=partial(recall_withdrawn, runtime),
-    )
-    prober = EveryProber(runtime)
-    agent = Agent(
-        client,
-        cache,
-        runtime=runtime,
-        prober=prober,
-        traffic=sync,
-        clock=clock,
-        folders=DiskFolders(state.pods),
-        settings=_agent_settings(options, node, allocation.pod_cidr),
-        on_bug=on_bug,
-        volumes=DiskVolumes(state.pods),
-    )
-    token = ensure_token(state.pki / "token")
-    logs = FileLogs(state.pods, registry.get, clock)
-    server = ApiServer(
-        build_app(registry, auth=Auth(token), logs=logs, clock=clock),
-        server_context(ensure_certificates(state.pki, clock.now())),
-    )
-    return _Parts(
-        registry=registry,
-        client=client,
-        cache=cache,
-        server=server,
-        token=token,
-        proxy=proxy,
-        proxies_changed=proxies_changed,
-        sync=sync,
-        agent=agent,
-        prober=prober,
-        controllers=all_controllers(ingress.values()),
-        clock=clock,
-        on_bug=on_bug,
-    )
-
-
-def _agent_settings(options: EngineOptions, node: str, pod_cidr: str) -> AgentSettings:
-    environment = options.environment
-    return AgentSettings(
-        node=node,
-        pod_cidr=pod_cidr,
-        base_dir=str(options.base_dir),
-        path=environment.get("PATH", os.defpath),
-        home=environment.get("HOME", "/"),
-        lang=environment.get("LANG", "C.UTF-8"),
-        cpus=psutil.cpu_count() or 1,
-        memory_bytes=psutil.virtual_memory().total,
-    )
-
-
-def _capacity() -> dict[str, str]:
-    memory_kib = psutil.virtual_memory().total // 1024
-    return {"cpu": str(psutil.cpu_count() or 1), "memory": f"{memory_kib}Ki", "pods": "110"}
-
-
-async def _expire_events(registry: Registry, clock: SystemClock) -> None:
-    complained = False
-    while True:
-        try:
-            registry.expire_events(clock.now())
-            complained = False
-        except ApiError as error:  # a full disk: reading and traffic go on without
-            if not complained:
-                log.warning("old events were not removed: %s; trying again", error)
-            complained = True
-        await asyncio.sleep(_EXPIRE_EVENTS_EVERY_S)

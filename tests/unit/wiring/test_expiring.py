@@ -11,7 +11,7 @@ import pytest
 from nodrop.clock import SystemClock
 from nodrop.model.errors import ApiError
 from nodrop.registry.verbs import Registry
-from nodrop.wiring import engine
+from nodrop.wiring import parts
 
 
 class FullRegistry:
@@ -32,7 +32,7 @@ async def test_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = FullRegistry()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         task = group.create_task(
-            engine._expire_events(cast(Registry, registry), SystemClock()), name="events"
+            parts._expire_events(cast(Registry, registry), SystemClock()), name="events"
         )
         await registry.worked.wait()
         task.cancel()
