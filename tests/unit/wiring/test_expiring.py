@@ -28,7 +28,7 @@ class FullRegistry:
 
 
 async def test_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_EXPIRE_EVENTS_EVERY_S", 0)
+    monkeypatch.setattr(parts, "_EXPIRE_EVENTS_EVERY_S", 0)
     registry = FullRegistry()
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         task = group.create_task(
