@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nodrop.agent.plan.command import container_argv, working_folder
@@ -301,6 +301,7 @@ def test_the_valid_objects_are_accepted() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(min_value=0, max_value=2**32))
+@example(9918)  # a hostPath without a path
 def test_whatever_is_accepted_no_component_raises(seed: int) -> None:
     odd = Odd(seed)
     try:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,3 +133,19 @@ def kill_family(mark: int, roots: Iterable[int]) -> int:
         for pid in fresh:
             send(pid, signal.SIGKILL)
         killed.update(fresh)
+
+
+def await_end(pids: Iterable[int], within_s: float) -> None:
+    """Return once all of ``pids`` have ended (their sockets are closed then), or time is up."""
+    deadline = time.monotonic() + within_s
+    for pid in pids:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        finally:
+            os.close(pidfd)

@@ -69,6 +69,8 @@ class Processes:
             roots = [process.pid] if process.left_running(self._boot_id) else []
             roots += proc.marked(process.mark, proc.everyone())
             proc.kill_family(process.mark, roots)
+            # They are not our children: whoever asks us to listen must find their ports free.
+            proc.await_end(roots, _DEATH_S)
         complain(f"{process.id} was without a keeper; its end is unknown")
         process.ends(128 + signal.SIGKILL, known=False)
         self._save(process, durable=True)

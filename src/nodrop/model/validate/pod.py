@@ -22,6 +22,7 @@ from nodrop.model.validate.container import (
 )
 from nodrop.model.validate.metadata import validate_labels
 from nodrop.model.validate.names import dns_label, dns_subdomain, qualified_name
+from nodrop.model.validate.volumes import validate_source
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
@@ -114,6 +115,7 @@ def _volumes(volumes: Sequence[Obj], path: str) -> list[Cause]:
             forbidden(f"{where}.{field}", "may not specify more than 1 volume type")
             for field in sources[1:]
         ]
+        causes += validate_source(volume, where)
     return causes
 
 
