@@ -39,14 +39,15 @@ class PodContext:
         #: Reason and message of a pod that has been ended as a whole, by its deadline.
         self.failure: tuple[str, str] | None = None
         self._dirty = asyncio.Event()
+        self._dirty.set()
         self._writing = asyncio.Lock()
 
     def __str__(self) -> str:
         return f"{self.key.namespace}/{self.key.name}"
 
     def saw(self, pod: Obj) -> None:
-        """Take over a newer version of the object."""
-        if revision_of(pod) >= revision_of(self.pod):
+        """Take over a newer version of the object. The echo of our own write is none."""
+        if revision_of(pod) > revision_of(self.pod):
             self._take(pod)
             self._dirty.set()
 
@@ -111,6 +112,8 @@ class PodContext:
             patch["metadata"]["resourceVersion"] = self.pod["metadata"]["resourceVersion"]
         written = await self.host.client.apply(Patch(self.key, patch, subresource="status"))
         if written is not None and revision_of(written) >= revision_of(self.pod):
+            if not _same_but_for_status(written, self.pod):
+                self._dirty.set()  # others wrote meanwhile, and what they say comes as no news
             self._take(written)
 
     async def _read_again(self) -> None:
@@ -120,3 +123,9 @@ class PodContext:
             self.vanished.set()
         else:
             self._take(found)
+
+
+def _same_but_for_status(one: Obj, other: Obj) -> bool:
+    """Whether nobody has changed what status is made from."""
+    deleted = [pod["metadata"].get("deletionTimestamp") for pod in (one, other)]
+    return deleted[0] == deleted[1] and bool(one["spec"] == other["spec"])

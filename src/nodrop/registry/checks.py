@@ -14,6 +14,7 @@ from nodrop.model.meta import Obj
 from nodrop.model.patch import json_patch, merge_patch
 from nodrop.model.schema import decode_strictness
 from nodrop.model.strategic import strategic_merge
+from nodrop.model.trees import clone_without_nulls
 from nodrop.model.validate import validate_create, validate_status, validate_update
 from nodrop.registry.interface import FieldValidation, PatchType
 
@@ -54,6 +55,11 @@ def check_fields(
 def completed(obj: Obj) -> Obj:
     """``obj`` with defaults; nulls are dropped."""
     return apply_defaults(obj)
+
+
+def with_completed_status(obj: Obj) -> Obj:
+    """``obj`` with no nulls in its status: enough where only a pod's status was written."""
+    return {**obj, "status": clone_without_nulls(obj["status"])}
 
 
 def check_create(kind: Kind, obj: Obj) -> None:

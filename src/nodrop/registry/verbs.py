@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from nodrop.client.protocol import Page, Scope
 from nodrop.clock import Clock
 from nodrop.model.errors import ApiError, already_exists, conflict, not_found
-from nodrop.model.kinds import EVENT, EVICTION, NODE, Kind
+from nodrop.model.kinds import EVENT, EVICTION, NODE, POD, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision, key_of, parse_time, revision_of
 from nodrop.registry import checks
 from nodrop.registry.admission import Admission
@@ -128,7 +128,11 @@ class Registry:
         if subresource != "scale":
             check_identity(key.kind, key.namespace, key.name, obj)
             warnings = checks.check_fields(key.kind, obj, options.field_validation, stored)
-        new = checks.completed(replacement(key, stored, obj, subresource))
+        new = replacement(key, stored, obj, subresource)
+        if key.kind == POD and subresource == "status":  # the rest is the stored object's own
+            new = checks.with_completed_status(new)
+        else:
+            new = checks.completed(new)
         if subresource in (None, "scale"):
             self._admission.admit_update(key.kind, new, stored)
             checks.check_update(key.kind, new, stored)
