@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import psutil
 
-from nodrop.cli.background import ensure_engine
+from nodrop.cli.background import down_apart, ensure_engine
 from nodrop.cli.session import connect, engine_of
 from nodrop.client.http import HttpClient
 from nodrop.client.protocol import Scope
@@ -170,23 +170,8 @@ async def fresh_engine() -> AsyncIterator[Engine]:
 
 async def end(state: StateDir) -> None:
     """``nodrop down``: everything gracefully; the objects stay. Raises BenchFailed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "nodrop", "down", "--state", str(state.root)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,  # a second Ctrl-C must not leave half of it running
-    )
-    try:
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        said, _ = await process.communicate()
-    if process.returncode:
-        text = said.decode(errors="replace").strip()
-        raise BenchFailed(f"the engine in {state.root} could not be ended: {text}")
+    if said := await down_apart(state, timeout_s=_STOP_TIMEOUT_S):
+        raise BenchFailed(f"the engine in {state.root} could not be ended: {said}")
 
 
 async def _end_and_remove(state: StateDir) -> None:

@@ -158,3 +158,27 @@ async def until_gone(pid: int, *, timeout_s: float) -> None:
     finally:
         loop.remove_reader(fd)
         os.close(fd)
+
+
+async def down_apart(state: StateDir, *, timeout_s: float) -> str:
+    """Run ``nodrop down`` as a process; returns what it said if it failed, else nothing.
+
+    In a session of its own: a second Ctrl-C must not leave half of the engine running.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "nodrop", "down", "--state", str(state.root)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            said, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        said, _ = await process.communicate()
+    if not process.returncode:
+        return ""
+    return said.decode(errors="replace").strip() or f"exit code {process.returncode}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 import click
 import psutil
 
-from nodrop.cli.background import ensure_engine
+from nodrop.cli.background import down_apart, ensure_engine
 from nodrop.cli.session import Failure
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
@@ -38,23 +37,9 @@ async def own_engine(*, keep: bool) -> AsyncIterator[tuple[StateDir, Obj]]:
 
 async def _remove(state: StateDir) -> None:
     """End everything and remove the folder. Raises Failure; then the folder stays."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "nodrop", "down", "--state", str(state.root)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,  # a second Ctrl-C must not leave half of it running
-    )
-    try:
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
-            said, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        said, _ = await process.communicate()
-    if process.returncode:
+    if said := await down_apart(state, timeout_s=_STOP_TIMEOUT_S):
         raise Failure(
-            f"the demo's engine could not be ended: {said.decode(errors='replace').strip()}",
+            f"the demo's engine could not be ended: {said}",
             hint=f"its folder is {state.root}; try: nodrop down --state {state.root}",
         )
     shutil.rmtree(state.root)

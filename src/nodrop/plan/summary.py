@@ -209,8 +209,9 @@ def _time_of(pod: PodSpan, what: What, course: Course) -> float | None:
         case "ready":
             return pod.ready_s
         case "traffic":
-            held = pod.routed_s is not None and pod.ready_s is not None
-            return pod.routed_s if held and pod.routed_s - pod.ready_s > TOGETHER_S else None  # type: ignore[operator]
+            if pod.routed_s is None or pod.ready_s is None:
+                return None
+            return pod.routed_s if pod.routed_s - pod.ready_s > TOGETHER_S else None
         case "available":
             if not course.min_ready_s:
                 return None
