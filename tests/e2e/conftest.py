@@ -6,11 +6,13 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.system.harness import Engine
 
 #: Versions beyond the locked one, under the names that package managers give them.
 _OTHER_NAMES = ("kubectl.1.29", "kubectl.1.33")
@@ -100,3 +102,19 @@ def kubectl_binary(request: pytest.FixtureRequest) -> Path:
 def rows(text: str) -> Sequence[list[str]]:
     """The words of each line of a table, its header left out."""
     return [line.split() for line in text.splitlines()[1:]]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    """A whole engine, gone at the end."""
+    running = Engine(tmp_path / "state")
+    try:
+        yield running.serve()
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def kubectl(kubectl_binary: Path, engine: Engine, tmp_path: Path) -> Kubectl:
+    """kubectl on the engine; a module with a server of its own has its own."""
+    return Kubectl(kubectl_binary, tmp_path, engine.state.kubeconfig)

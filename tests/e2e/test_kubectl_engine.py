@@ -4,30 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from tests.e2e.conftest import Kubectl
 from tests.system.harness import HELLO, Engine
 
 V1 = str(HELLO / "v1.yaml")
 KINDS = "deploy,rs,pods,svc,endpointslices,ingress"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    running = Engine(tmp_path / "state")
-    try:
-        yield running.serve()
-    finally:
-        running.close()
-
-
-@pytest.fixture
-def kubectl(kubectl_binary: Path, engine: Engine, tmp_path: Path) -> Kubectl:
-    return Kubectl(kubectl_binary, tmp_path, engine.state.kubeconfig)
 
 
 def answered(url: str) -> str:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from tests.e2e.conftest import Kubectl
-from tests.system.harness import Engine
 
 MANIFEST = """
 apiVersion: v1
@@ -46,20 +40,6 @@ spec:
     - {name: work, mountPath: /nodrop-e2e/work}
     - {name: work, mountPath: /nodrop-e2e/up, subPath: up}
 """
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    running = Engine(tmp_path / "state")
-    try:
-        yield running.serve()
-    finally:
-        running.close()
-
-
-@pytest.fixture
-def kubectl(kubectl_binary: Path, engine: Engine, tmp_path: Path) -> Kubectl:
-    return Kubectl(kubectl_binary, tmp_path, engine.state.kubeconfig)
 
 
 async def test_init_containers_sidecars_and_volumes(kubectl: Kubectl) -> None:
