@@ -35,13 +35,9 @@ from nodrop.model.kinds import (
 from nodrop.model.meta import Obj, ObjectKey, is_deleting, key_of
 from nodrop.proxy.haproxy.plan import Served, diff_servers, plan_slots, pools_of
 from nodrop.proxy.haproxy.render import MainShape, render_main, render_map, render_maps
-from nodrop.proxy.routing import (
-    Sources,
-    plan_refusals,
-    plan_table,
-    pods_in_slices,
-    services_by_listener,
-)
+from nodrop.proxy.pools import plan_refusals, pods_in_slices, services_by_listener
+from nodrop.proxy.routing import plan_table
+from nodrop.proxy.sources import Sources
 from nodrop.registry.interface import Allocation, DeleteOptions
 from nodrop.registry.local import LocalClient
 from nodrop.registry.verbs import Registry

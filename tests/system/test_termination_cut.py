@@ -14,7 +14,7 @@ from nodrop.keeper.protocol import ProcessRecord
 from nodrop.model.meta import Obj, is_deleting
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.haproxy.plan import parse_servers
-from nodrop.proxy.haproxy.render import HOLD
+from nodrop.proxy.haproxy.slots import HOLD
 from tests.system.harness import Engine, Traffic, Watching, apply, hello
 
 LINGERER = Path(__file__).with_name("lingerer.py")

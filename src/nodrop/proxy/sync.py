@@ -18,18 +18,17 @@ from nodrop.events import Reason
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SERVICE, Kind
 from nodrop.model.meta import Obj, Uid
-from nodrop.proxy.protocol import Listener, Proxy, ProxyFailure, RoutingTable, ServicePort
-from nodrop.proxy.routing import (
+from nodrop.proxy.pools import (
     Endpoint,
-    Sources,
-    diff_tables,
     plan_endpoints,
     plan_refusals,
     pods_in_slices,
     pools_by_pod,
     services_by_listener,
-    table_of,
 )
+from nodrop.proxy.protocol import Listener, Proxy, ProxyFailure, RoutingTable, ServicePort
+from nodrop.proxy.routing import diff_tables, table_of
+from nodrop.proxy.sources import Sources
 from nodrop.proxy.withdrawal import hold_longer_s
 
 log = logging.getLogger(__name__)

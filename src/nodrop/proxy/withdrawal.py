@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodrop.proxy.routing import Endpoint, Endpoints
+from nodrop.proxy.pools import Endpoint, Endpoints
 
 #: How long to wait for a replacement to show up at all before giving up on one.
 APPEAR_S = 1.0

@@ -7,8 +7,9 @@ import pytest
 from nodrop.proxy.haproxy.admin_socket import is_one_command
 from nodrop.proxy.haproxy.fitness import fit_table
 from nodrop.proxy.haproxy.plan import parse_server_names
+from nodrop.proxy.pools import plan_endpoints
 from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
-from nodrop.proxy.routing import Sources, plan_endpoints
+from nodrop.proxy.sources import Sources
 from tests.unit.proxy.objects import endpoint, endpoint_slice, service
 
 WEB = ServicePort("d", "web", 80)

@@ -8,6 +8,7 @@ import pytest
 
 from nodrop.proxy.haproxy.admin_socket import chunk_lines
 from nodrop.proxy.haproxy.binary import choose_binary, find_binary, parse_version
+from nodrop.proxy.haproxy.opening import quote
 from nodrop.proxy.haproxy.plan import (
     Served,
     diff_servers,
@@ -18,20 +19,10 @@ from nodrop.proxy.haproxy.plan import (
     pools_of,
 )
 from nodrop.proxy.haproxy.processes import fd_numbers
-from nodrop.proxy.haproxy.render import (
-    HOSTS,
-    PATHS,
-    SERVICES,
-    WILDCARDS,
-    MainShape,
-    pod_of_server,
-    quote,
-    render_edge,
-    render_main,
-    render_map,
-    render_maps,
-    server_name,
-)
+from nodrop.proxy.haproxy.render import MainShape, render_main, render_map, render_maps
+from nodrop.proxy.haproxy.services import SERVICES, render_edge
+from nodrop.proxy.haproxy.slots import pod_of_server, server_name
+from nodrop.proxy.haproxy.web import HOSTS, PATHS, WILDCARDS
 from nodrop.proxy.protocol import (
     Backend,
     Listener,

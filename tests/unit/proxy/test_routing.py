@@ -5,14 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nodrop.model.meta import Obj
+from nodrop.proxy.pools import plan_refusals, pods_in_slices
 from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
-from nodrop.proxy.routing import (
-    Sources,
-    diff_tables,
-    plan_refusals,
-    plan_table,
-    pods_in_slices,
-)
+from nodrop.proxy.routing import diff_tables, plan_table
+from nodrop.proxy.sources import Sources
 from tests.unit.proxy.objects import endpoint, endpoint_slice, ingress, path, service
 
 WEB = ServicePort("default", "web", 80)

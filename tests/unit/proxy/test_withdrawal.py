@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nodrop.proxy.pools import Endpoint
 from nodrop.proxy.protocol import Backend, ServicePort
-from nodrop.proxy.routing import Endpoint
 from nodrop.proxy.withdrawal import hold_longer_s
 
 POOL, OTHER = ServicePort("d", "web", 80), ServicePort("d", "web", 81)

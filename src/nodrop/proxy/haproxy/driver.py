@@ -35,17 +35,8 @@ from nodrop.proxy.haproxy.processes import (
     fd_numbers,
     write_atomically,
 )
-from nodrop.proxy.haproxy.render import (
-    HOLD,
-    MAPS,
-    MainShape,
-    pod_of_server,
-    render_main,
-    render_map,
-    render_maps,
-    server_name,
-    slot_name,
-)
+from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_map, render_maps
+from nodrop.proxy.haproxy.slots import HOLD, pod_of_server, server_name, slot_name
 from nodrop.proxy.protocol import Applied, PoolStats, ProxyFailure, ProxyStats, RoutingTable
 from nodrop.proxy.protocol import ServicePort as Pool
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from nodrop.keeper.protocol import KeeperFailure
 from nodrop.proxy.haproxy.processes import Process, Processes, connection_limit, fd_numbers
-from nodrop.proxy.haproxy.render import render_edge
+from nodrop.proxy.haproxy.services import render_edge
 from nodrop.proxy.protocol import Listener, ProxyFailure
 
 _EDGE = "proxy-edge"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from nodrop.proxy.haproxy.render import (
+from nodrop.proxy.haproxy.slots import (
     HOLD,
     Slots,
     pod_of_server,

@@ -1,0 +1,28 @@
+"""The API objects that a routing table is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from nodrop.model.meta import Obj
+from nodrop.proxy.protocol import ServicePort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """All that a table is made of. Pods are named by uid.
+
+    ``terminating`` pods are being ended though their slices may not say so yet; ``barred`` ones
+    get no traffic whatever the slices say. ``served`` are pools that had a pod a moment ago.
+    ``node_address`` is where NodePorts are listened on.
+    """
+
+    services: Sequence[Obj] = ()
+    slices: Sequence[Obj] = ()
+    ingresses: Sequence[Obj] = ()
+    classes: Sequence[Obj] = ()
+    terminating: Collection[str] = frozenset()
+    barred: Collection[str] = frozenset()
+    served: Collection[ServicePort] = frozenset()
+    node_address: str = "127.0.0.1"
