@@ -1,0 +1,79 @@
+"""Long-lived connections of any protocol: how one ended, and what its client reports."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from nodrop.rehearse.record import Outcome
+
+_OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+
+
+class Ended(Exception):
+    """A connection is over, or never came to be.
+
+    ``clean``: the other side said good-bye in the words of its protocol; what it had not taken by
+    then may be sent to another. ``outcome`` is what that means for a message that was under way.
+    """
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        *,
+        clean: bool = False,
+        code: int = 0,
+        status: int = 0,
+        why: str = "",
+    ) -> None:
+        super().__init__(why or str(outcome))
+        self.outcome = outcome
+        self.clean = clean
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of one long-lived connection, as its client saw it. ``at`` is ``loop.time()``."""
+
+    kind: str
+    at: float
+    version: str
+    pod: str
+    outcome: Outcome
+    clean: bool
+    under_way: bool  # a message was waiting for its answer
+
+    @property
+    def cut(self) -> bool:
+        return not self.clean
+
+
+def outcome_of_status(status: int) -> Outcome:
+    """What an HTTP status other than the one hoped for means."""
+    if 500 <= status < 600:
+        return Outcome.STATUS_5XX
+    return Outcome.STATUS_4XX if 400 <= status < 500 else Outcome.STATUS_OTHER
+
+
+def outcome_of_error(error: OSError) -> Outcome:
+    """Why connecting failed."""
+    if isinstance(error, ConnectionRefusedError):
+        return Outcome.REFUSED
+    return Outcome.UNSENT if error.errno in _OUR_LIMITS else Outcome.UNCONNECTED
+
+
+@asynccontextmanager
+async def connecting(timeout_s: float) -> AsyncIterator[None]:
+    """Turn what goes wrong while connecting into Ended."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except TimeoutError:
+        raise Ended(Outcome.TIMEOUT) from None
+    except OSError as error:
+        raise Ended(outcome_of_error(error)) from error
