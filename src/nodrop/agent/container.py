@@ -324,7 +324,7 @@ class PodContainer:
             Reason.BACK_OFF,
             f"Back-off restarting failed container {name} in pod {where}",
         )
-        left_s = self._delay_s - (now - finished_at).total_seconds()
+        left_s = self._delay_s - max(0.0, (now - finished_at).total_seconds())
         await self._rest(left_s)
 
     async def _rest(self, left_s: float) -> None:

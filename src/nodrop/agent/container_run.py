@@ -22,7 +22,12 @@ from nodrop.agent.plan.probes import (
     target_of,
 )
 from nodrop.agent.plan.spec import Container, Handler, Probe
-from nodrop.agent.plan.termination import LEAST_AFTER_SIGNAL_S, drain_share_s
+from nodrop.agent.plan.termination import (
+    LEAST_AFTER_SIGNAL_S,
+    drain_share_s,
+    left_of,
+    longest_grace_s,
+)
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.probers.protocol import ProbeResult
 from nodrop.agent.runtime.protocol import ContainerState, Exit
@@ -67,6 +72,9 @@ class ContainerRun:
         self._turn: Sequence[asyncio.Event] = ()
         self._hooks = True
         self._deadline = Deadline.in_s(0)
+        # By the loop from here on: whoever sets the wall clock must not stop the probes.
+        ran_s = (pod.host.clock.now() - state.started_at).total_seconds()
+        self._started_s = asyncio.get_running_loop().time() - max(0.0, ran_s)
 
     @property
     def started(self) -> bool:
@@ -163,11 +171,12 @@ class ContainerRun:
         self._killing = True
         await self._pod.publish()
         await self._pod.emit("Normal", Reason.KILLING, message)
+        ends = Deadline.in_s(grace_s)  # by the loop; the note is for an engine after this one
         ends_at = self._pod.host.clock.now() + timedelta(seconds=grace_s)
         await self._pod.host.runtime.note(self.state.id, STOP, ends_at.isoformat())
         await self._pause(min(pause_s, drain_share_s(grace_s)))
         if not self._stop.is_set():  # the pod's own end may have begun meanwhile, and wins
-            self.ask_stop(max(0.0, (ends_at - self._pod.host.clock.now()).total_seconds()))
+            self.ask_stop(ends.left_s)
 
     async def _pause(self, budget_s: float) -> None:
         pod = self._pod
@@ -181,14 +190,15 @@ class ContainerRun:
 
     async def _resume_kill(self, ends_at: datetime) -> None:
         """Go on with a kill; the note was written before the proxy had said anything."""
+        most_s = longest_grace_s(self._container, self._pod.spec.grace_s)
+        ends = Deadline.in_s(left_of(ends_at, self._pod.host.clock.now(), most_s=most_s))
         if PRE_STOP not in self.state.notes and SIGNALLED not in self.state.notes:
             await self._pod.publish()
             grace_s = self._pod.spec.grace_s
             pause_s = drain_share_s(grace_s) if self.outdated else _STUCK_S
-            left_s = (ends_at - self._pod.host.clock.now()).total_seconds()
-            await self._pause(max(0.0, min(pause_s, drain_share_s(grace_s), left_s)))
+            await self._pause(min(pause_s, drain_share_s(grace_s), ends.left_s))
         if not self._stop.is_set():
-            self.ask_stop(max(0.0, (ends_at - self._pod.host.clock.now()).total_seconds()))
+            self.ask_stop(ends.left_s)
 
     # Probes
 
@@ -204,7 +214,7 @@ class ContainerRun:
         state = first_state(kind, self._readiness if kind == "readiness" else None)
         first_s = loop.time()
         while not self._probing_is_over(kind):
-            if is_due(probe, self.state.started_at, self._pod.host.clock.now()):
+            if is_due(probe, loop.time() - self._started_s):
                 result = await self._ask(probe)
                 if self._probing_is_over(kind):
                     return
@@ -289,7 +299,7 @@ class ContainerRun:
             await self._note_time(PRE_STOP)
         else:
             now = self._pod.host.clock.now()
-            already_s = (now - datetime.fromisoformat(begun)).total_seconds()
+            already_s = max(0.0, (now - datetime.fromisoformat(begun)).total_seconds())
         try:
             failure = await self._deadline.cut(self._hook(hook, already_s))
         except TimeoutError:

@@ -180,7 +180,8 @@ class PodWorker:
         started = (self._context.pod.get("status") or {}).get("startTime")
         if deadline_s is None or not started:
             return None
-        return max(0.0, deadline_s - (self._now() - parse_time(started)).total_seconds())
+        active_s = (self._now() - parse_time(started)).total_seconds()
+        return max(0.0, deadline_s - max(0.0, active_s))  # at most all of it, whatever the clock
 
     # The end
 

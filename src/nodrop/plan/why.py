@@ -20,7 +20,7 @@ from nodrop.controllers.deployment.snapshot import (
     set_view,
 )
 from nodrop.controllers.deployment.status import is_complete
-from nodrop.controllers.endpointslice.endpoints import hold_seconds, is_held
+from nodrop.controllers.endpointslice.holds import hold_of, hold_seconds, note_of
 from nodrop.controllers.pods import due_at, is_active, is_available, is_ready
 from nodrop.controllers.replicaset.controller import ReplicaSetController
 from nodrop.model.conditions import get_condition
@@ -191,8 +191,8 @@ def _unavailable(
     for pod in waiting[:_MOST_PODS]:
         name = pod["metadata"]["name"]
         yield f"  pod {name} {pod_trouble(cache, pod, min_ready_s, now)}"
-        if is_held(pod, now):
-            yield f"  pod {name} {_held(pod, now)}"
+        if held := _held(cache, pod, now):
+            yield f"  pod {name} {held}"
     if len(waiting) > _MOST_PODS:
         yield f"  and {len(waiting) - _MOST_PODS} more"
 
@@ -212,8 +212,8 @@ def _state(cache: Cache, pod: Obj, now: datetime) -> Iterator[str]:
 
 
 def _traffic(cache: Cache, pod: Obj, now: datetime) -> Iterator[str]:
-    if is_held(pod, now):
-        yield f"it {_held(pod, now)}"
+    if held := _held(cache, pod, now):
+        yield f"it {held}"
         return
     services = [one["metadata"]["name"] for one in _services(cache, pod)]
     if not services:
@@ -224,14 +224,16 @@ def _traffic(cache: Cache, pod: Obj, now: datetime) -> Iterator[str]:
         yield f"it gets no traffic of service {', '.join(services)}: it is not a ready endpoint"
 
 
-def _held(pod: Obj, now: datetime) -> str:
-    wait_s = hold_seconds(pod)
-    due = due_at(pod, wait_s)
-    left_s = max(0.0, (due - now).total_seconds()) if due else float(wait_s)
+def _held(cache: Cache, pod: Obj, now: datetime) -> str:
+    """What keeps the pod from traffic by S9, or nothing."""
+    note = note_of(cache.list(ENDPOINTSLICE, pod["metadata"]["namespace"]), pod)
+    hold = hold_of(pod, note, now)
+    if hold is None or hold.due is None:
+        return ""
     return (
-        f"is held back from traffic for {left_s:.0f} s more: it has no readinessProbe, so only "
-        f"minReadySeconds = {wait_s} tells when it can serve (S9; Kubernetes itself would send "
-        "traffic at once)"
+        f"is held back from traffic for {hold.left_s(now):.0f} s more: it has no readinessProbe, "
+        f"so only minReadySeconds = {hold_seconds(pod)} tells when it can serve (S9; Kubernetes "
+        "itself would send traffic at once)"
     )
 
 

@@ -31,6 +31,8 @@ class PodFact:
     ready_at: datetime | None = None
     unready_s: float = 0.0
     was_ready: bool = False
+    #: It has been in a table since it was ready.
+    routed: bool = False
     deleted_s: float | None = None
     deleted_at: datetime | None = None
     grace_s: float = 0.0
@@ -161,6 +163,7 @@ class Facts:
             fact.ready_s, fact.ready_at, fact.was_ready = now_s, now, True
         elif not ready and fact.ready_s is not None:
             fact.ready_s, fact.ready_at, fact.unready_s = None, None, now_s
+            fact.routed = False
             if fact.deleted_s is None:
                 self.harmed_s = now_s
 

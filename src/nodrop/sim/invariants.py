@@ -103,14 +103,24 @@ def wrong_backend(
         return f"{pod.name}, which was never ready"
     if pod.ready_s is None and now_s - pod.unready_s > LATE_S:
         return f"{pod.name}, not ready since {pod.unready_s:.3f}"
-    if pod.ready_at is not None and pod.deleted_s is None:
-        hold_s, ran_s = pod.hold_s, (now - pod.ready_at).total_seconds()
-        if 0 <= ran_s < hold_s - TOLERANCE_S:
+    if pod.ready_at is not None and pod.ready_s is not None and pod.deleted_s is None:
+        hold_s = pod.hold_s  # by the wall or by the loop: somebody may have set the clock
+        ran_s = max((now - pod.ready_at).total_seconds(), now_s - pod.ready_s)
+        if ran_s < hold_s - TOLERANCE_S:
             return f"{pod.name}, without a probe and not running for {hold_s} s yet"
     if pod.deleted_s is not None and now_s - pod.deleted_s > LATE_S:
         others = [uid for uid in table.pods() if uid != pod.uid]
         if any((o := facts.pods.get(uid)) and o.active and o.ready_s is not None for uid in others):
             return f"{pod.name}, which is being ended while others are ready"
+    return None
+
+
+def lost_backend(facts: Facts, table: RoutingTable) -> str | None:
+    """S5, S9: a pod that had traffic keeps it while it is ready, whatever the clock does."""
+    kept = table.pods()
+    for pod in facts.active():
+        if pod.routed and pod.ready_s is not None and pod.uid not in kept:
+            return f"a table is asked for without {pod.name}, which had traffic and is ready"
     return None
 
 

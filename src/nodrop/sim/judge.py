@@ -101,8 +101,14 @@ class Judge:
 
     def on_asked(self, table: RoutingTable) -> None:
         now_s, now = self.now_s, self._clock.now()
+        if self.calm_s > invariants.LATE_S and (lost := invariants.lost_backend(self.facts, table)):
+            self.fail(
+                "a ready pod keeps its traffic (S5, S9)", f"a table is asked for without {lost}"
+            )
         for uid in sorted(table.pods()):
             pod = self.facts.pods.get(uid)
+            if pod is not None and pod.ready_s is not None:
+                pod.routed = True
             why = invariants.wrong_backend(self.facts, table, pod, now_s=now_s, now=now)
             strict = pod is not None and not pod.was_ready
             if why and (strict or self.calm_s > invariants.LATE_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 from signal import Signals
 
 import pytest
@@ -708,3 +709,64 @@ async def test_a_pod_that_cannot_be_read_does_not_end_the_others(
         await rig.delete("bad")
         await rig.until_gone("bad")
     assert rig.on_bug.count >= 1
+
+
+class _SetClock(SystemClock):
+    """The machine's clock, set forward or back by somebody."""
+
+    off_s = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.off_s)
+
+
+@pytest.mark.parametrize("off_s", [-3600.0, 3600.0])
+async def test_s15_a_set_clock_neither_cuts_nor_stretches_a_kill(
+    runtime: FakeRuntime, prober: FakeProber, off_s: float
+) -> None:
+    """The clock is set while the proxy still drains: SIGKILL comes by the grace period."""
+    clock = _SetClock()
+    rig = Rig(
+        runtime=runtime,
+        prober=prober,
+        folders=FakeFolders(),
+        pod_cidr="127.99.0.0/24",
+        clock=clock,
+    )
+    runtime.ignores_sigterm = True
+    prober.verdict = lambda target: ProbeResult("failure", "stuck")
+    live = {"exec": {"command": ["live"]}, "periodSeconds": 1, "failureThreshold": 1}
+    rig.traffic.release.clear()
+    loop = asyncio.get_running_loop()
+    async with rig.running():
+        made = await rig.create(
+            pod("web", container("serve", livenessProbe=live), terminationGracePeriodSeconds=4)
+        )
+        await rig.until(lambda: rig.traffic.history != [])
+        began_s = loop.time()
+        clock.off_s = off_s
+        rig.traffic.release.set()
+        held = runtime.containers[id_of(made)]
+        await held.ended.wait()
+        assert held.signals == [Signals.SIGTERM, Signals.SIGKILL]
+        assert loop.time() - began_s > 3.5  # cut would be the least time after SIGTERM, 2 s
+        # Stretched would be an hour: the time-out of the test is the proof.
+
+
+async def test_a_clock_that_is_set_back_does_not_stop_the_probes(
+    runtime: FakeRuntime, prober: FakeProber
+) -> None:
+    clock = _SetClock()
+    rig = Rig(
+        runtime=runtime,
+        prober=prober,
+        folders=FakeFolders(),
+        pod_cidr="127.99.0.0/24",
+        clock=clock,
+    )
+    async with rig.running():
+        await rig.create(pod("web", container("serve", readinessProbe=READY)))
+        await rig.until_ready("web")
+        clock.off_s = -3600.0
+        prober.verdict = lambda target: ProbeResult("failure", "no")
+        await rig.until_ready("web", False)

@@ -7,6 +7,7 @@ from signal import Signals
 
 import pytest
 
+from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
 from nodrop.sim import invariants
 from nodrop.sim.facts import Bounds, Facts, PodFact, SetFact
 from nodrop.sim.loop import START
@@ -32,6 +33,11 @@ def _facts(*pods: PodFact, floor: int, ceiling: int, min_ready_s: int = 0) -> Fa
     )
     facts.bounds.append(Bounds(0.0, 3, floor, ceiling))
     return facts
+
+
+def _table(*uids: str) -> RoutingTable:
+    backends = frozenset(Backend(uid, uid, "127.9.0.1", 8080) for uid in uids)
+    return RoutingTable(pools={ServicePort("default", "web", 80): backends})
 
 
 @pytest.mark.parametrize(
@@ -94,3 +100,31 @@ def test_the_end_may_take_the_grace_period_and_two_seconds() -> None:
     pod = _pod("a", deleted_s=10.0, grace_s=30.0)
     assert invariants.overdue(pod, 33.0) is None
     assert invariants.overdue(pod, 34.0) is not None
+
+
+def test_s5_a_ready_pod_keeps_its_traffic() -> None:
+    kept, lost = _pod("a", routed=True), _pod("b", routed=True)
+    facts = _facts(kept, lost, floor=0, ceiling=9)
+    assert "without b" in str(invariants.lost_backend(facts, _table("a")))
+    assert invariants.lost_backend(facts, _table("a", "b")) is None
+    lost.deleted_s = 5.0
+    assert invariants.lost_backend(facts, _table("a")) is None
+
+
+@pytest.mark.parametrize(
+    ("now_s", "wall_s", "wrong"),
+    [
+        (5.0, 5.0, True),
+        (9.0, 9.0, False),
+        (9.0, -51.0, False),  # set back by a minute: it ran long enough all the same
+        (5.0, -55.0, True),  # set back, and it did not
+        (5.0, 50.0, False),  # set forward: nobody can know better
+    ],
+)
+def test_s9_a_hold_is_over_by_the_wall_or_by_the_loop(
+    now_s: float, wall_s: float, wrong: bool
+) -> None:
+    pod = _pod("a", hold_s=8)
+    facts = _facts(pod, floor=0, ceiling=9)
+    why = invariants.wrong_backend(facts, _table("a"), pod, now_s=now_s, now=_at(wall_s))
+    assert bool(why) is wrong

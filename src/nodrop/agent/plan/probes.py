@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Literal, TypeAlias, assert_never
 
 from nodrop.agent.plan.spec import Exec, Grpc, Handler, HttpGet, Probe, Sleep, TcpSocket
@@ -52,9 +51,9 @@ def next_state(state: ProbeState, outcome: Outcome, probe: Probe) -> ProbeState:
     return replace(counted, verdict=outcome == "success") if run >= needed else counted
 
 
-def is_due(probe: Probe, started_at: datetime, now: datetime) -> bool:
+def is_due(probe: Probe, ran_s: float) -> bool:
     """Whether a tick probes: not while whole seconds since the start < initialDelaySeconds."""
-    return whole_seconds((now - started_at).total_seconds()) >= probe.initial_delay_s
+    return whole_seconds(ran_s) >= probe.initial_delay_s
 
 
 def next_tick_s(first_s: float, period_s: float, now_s: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nodrop.agent.plan.spec import Handler, PodSpec, Sleep
+from nodrop.agent.plan.spec import Container, Handler, PodSpec, Sleep
 from nodrop.model.meta import Obj, parse_time
 
 #: Upstream's floor between SIGTERM and SIGKILL, whatever a hook has used up.
@@ -56,6 +56,21 @@ def budget_of(pod: Obj, observed_at: datetime) -> Budget:
 def forced_budget(now: datetime) -> Budget:
     """For a pod whose object is gone already: stopped as well as can be, in about 2 s."""
     return Budget(now, FORCED_GRACE_S)
+
+
+def left_of(ends_at: datetime, now: datetime, *, most_s: float) -> float:
+    """Seconds until a noted end, for an engine that finds the note.
+
+    The wall clock may have been set while nobody looked: never more than ``most_s``, the longest
+    that the note can have meant, and never less than none.
+    """
+    return min(max(0.0, (ends_at - now).total_seconds()), most_s)
+
+
+def longest_grace_s(container: Container, pod_grace_s: float) -> float:
+    """The longest grace period that a run of ``container`` may be ended with."""
+    probes = (container.liveness, container.startup)
+    return max([pod_grace_s, *(probe.grace_s or 0.0 for probe in probes if probe)])
 
 
 def sleep_of(hook: Handler | None) -> float:

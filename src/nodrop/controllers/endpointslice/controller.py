@@ -8,12 +8,13 @@ from datetime import datetime
 
 from nodrop.client.actions import Action, Delete, Plan
 from nodrop.client.cache import Cache
-from nodrop.controllers.endpointslice.endpoints import Endpoint, endpoint_of, hold_seconds
+from nodrop.controllers.endpointslice.endpoints import Endpoint, endpoint_of
+from nodrop.controllers.endpointslice.holds import notes_in
 from nodrop.controllers.endpointslice.legacy import is_ours as is_our_endpoints
 from nodrop.controllers.endpointslice.legacy import plan_endpoints
 from nodrop.controllers.endpointslice.slices import SERVICE_NAME, is_ours, plan_slices
 from nodrop.controllers.interface import Outcome, Watch
-from nodrop.controllers.pods import due_at, is_terminal
+from nodrop.controllers.pods import is_terminal
 from nodrop.model.kinds import ENDPOINTS, ENDPOINTSLICE, POD, SERVICE
 from nodrop.model.meta import (
     Obj,
@@ -21,7 +22,6 @@ from nodrop.model.meta import (
     is_deleting,
     key_of,
     labels_of,
-    seconds_until,
     uid_of,
 )
 
@@ -85,10 +85,7 @@ class EndpointSliceController:
             return _plan_removal(snapshot)
         if is_deleting(service):
             return Plan()
-        listed = [
-            endpoint_of(pod, service, hold_unprobed=self._hold_unprobed, now=snapshot.now)
-            for pod in snapshot.pods
-        ]
+        listed = self._listed(service, snapshot)
         with_ports = [one for one in listed if one.ports or not service["spec"].get("ports")]
         # Slices first: the proxy follows them, and nobody waits for the older object.
         actions: tuple[Action, ...] = (
@@ -97,6 +94,19 @@ class EndpointSliceController:
         )
         because = (_describe(listed),) if actions else ()
         return Plan(actions, because, _look_again_after_s(listed, snapshot.now))
+
+    def _listed(self, service: Obj, snapshot: Snapshot) -> list[Endpoint]:
+        notes = notes_in(snapshot.slices)
+        return [
+            endpoint_of(
+                pod,
+                service,
+                hold_unprobed=self._hold_unprobed,
+                note=notes.get(uid_of(pod), ""),
+                now=snapshot.now,
+            )
+            for pod in snapshot.pods
+        ]
 
     def follow_up(self, snapshot: Snapshot, outcome: Outcome) -> tuple[Action, ...]:
         return ()
@@ -150,5 +160,5 @@ def _describe(listed: Iterable[Endpoint]) -> str:
 
 def _look_again_after_s(listed: Iterable[Endpoint], now: datetime) -> float | None:
     """When the first held pod may get traffic."""
-    dues = [due for one in listed if one.held and (due := due_at(one.pod, hold_seconds(one.pod)))]
-    return seconds_until(min(dues), now) if dues else None
+    waits_s = [one.hold.left_s(now) for one in listed if one.hold and one.hold.due]
+    return min(waits_s, default=None)

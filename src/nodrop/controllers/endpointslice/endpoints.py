@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from nodrop.controllers.pods import HOLD_ANNOTATION, due_at, has_readiness_probe, is_ready
-from nodrop.model.meta import Obj, annotations_of, is_deleting, uid_of
+from nodrop.controllers.endpointslice.holds import Hold, hold_of
+from nodrop.controllers.pods import is_ready
+from nodrop.model.meta import Obj, is_deleting, uid_of
 
 
 class Port(NamedTuple):
@@ -30,14 +31,19 @@ Ports = tuple[Port, ...]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A pod of a Service. ``held`` says that only time keeps it from being ready (S9)."""
+    """A pod of a Service, and the hold that keeps or kept it from being ready (S9)."""
 
     pod: Obj
     ports: Ports
     ready: bool
     serving: bool
     terminating: bool
-    held: bool
+    hold: Hold | None
+
+    @property
+    def held(self) -> bool:
+        """Only time keeps it from being ready."""
+        return self.hold is not None and self.hold.due is not None
 
     @property
     def uid(self) -> str:
@@ -73,14 +79,16 @@ class Endpoint:
         return rendered
 
 
-def endpoint_of(pod: Obj, service: Obj, *, hold_unprobed: bool, now: datetime) -> Endpoint:
-    """What ``pod`` is to ``service`` at ``now``.
+def endpoint_of(
+    pod: Obj, service: Obj, *, hold_unprobed: bool, note: str, now: datetime
+) -> Endpoint:
+    """What ``pod`` is to ``service`` at ``now``; ``note`` is what was noted of its hold.
 
     A held pod is not serving either: the proxy's fall-back to terminating endpoints must not
     reach a program that nothing has shown to listen yet.
     """
-    held = hold_unprobed and is_held(pod, now)
-    serving = is_ready(pod) and not held
+    hold = hold_of(pod, note, now) if hold_unprobed else None
+    serving = is_ready(pod) and (hold is None or hold.due is None)
     terminating = is_deleting(pod)
     publish = bool(service["spec"].get("publishNotReadyAddresses"))
     return Endpoint(
@@ -89,29 +97,8 @@ def endpoint_of(pod: Obj, service: Obj, *, hold_unprobed: bool, now: datetime) -
         ready=publish or (serving and not terminating),
         serving=serving,
         terminating=terminating,
-        held=held,
+        hold=hold,
     )
-
-
-def is_held(pod: Obj, now: datetime) -> bool:
-    """S9, S11: Ready, without a readinessProbe, and not yet for its minReadySeconds.
-
-    The seconds stand on the pod since its creation; a pod with a probe has none. A pod that is
-    Ready since a time that lies ahead has seen the clock set back: it keeps its traffic.
-    """
-    wait_s = hold_seconds(pod)
-    if wait_s <= 0:
-        return False
-    since, due = due_at(pod, 0), due_at(pod, wait_s)
-    return since is not None and due is not None and since <= now < due
-
-
-def hold_seconds(pod: Obj) -> int:
-    """How long the pod gets no traffic after Ready; 0 for a pod with a readinessProbe."""
-    text = annotations_of(pod).get(HOLD_ANNOTATION)
-    if text is None or not text.isdecimal() or has_readiness_probe(pod["spec"]):
-        return 0
-    return int(text)
 
 
 def resolve_ports(service: Obj, pod: Obj) -> Ports:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nodrop.client.actions import Action, Create, Delete, Update
 from nodrop.controllers.endpointslice.endpoints import Endpoint, Port, Ports
-from nodrop.model.meta import Obj, controller_reference, is_deleting, key_of, labels_of, uid_of
+from nodrop.controllers.endpointslice.holds import HOLDS_ANNOTATION, render_notes
+from nodrop.model.meta import (
+    Obj,
+    annotations_of,
+    controller_reference,
+    is_deleting,
+    key_of,
+    labels_of,
+    uid_of,
+)
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -118,27 +127,40 @@ def _write(service: Obj, draft: _Draft) -> tuple[Action, ...]:
     }
     labels, existing = slice_labels(service), draft.existing
     if existing is None:
-        return (Create(_new_slice(service, labels, wanted)),)
+        return (Create(_new_slice(service, labels, _with_notes({}, draft), wanted)),)
+    annotations = _with_notes(annotations_of(existing), draft)
     same = (
         _ports_of(existing) == draft.ports
         and (existing.get("endpoints") or []) == wanted["endpoints"]
         and labels_of(existing) == labels
+        and annotations_of(existing) == annotations
     )
     if same:
         return ()
-    return (Update({**existing, **wanted, "metadata": {**existing["metadata"], "labels": labels}}),)
+    metadata = {**existing["metadata"], "labels": labels, "annotations": annotations}
+    return (Update({**existing, **wanted, "metadata": metadata}),)
 
 
-def _new_slice(service: Obj, labels: dict[str, str], wanted: Obj) -> Obj:
+def _with_notes(annotations: Mapping[str, str], draft: _Draft) -> dict[str, str]:
+    """The slice's annotations, with what is to be remembered of its endpoints' holds."""
+    kept = {name: text for name, text in annotations.items() if name != HOLDS_ANNOTATION}
+    notes = {one.uid: one.hold.note for one in draft.endpoints if one.hold and one.hold.note}
+    return {**kept, HOLDS_ANNOTATION: render_notes(notes)} if notes else kept
+
+
+def _new_slice(service: Obj, labels: Obj, annotations: Obj, wanted: Obj) -> Obj:
+    metadata: Obj = {
+        "generateName": f"{service['metadata']['name']}-",
+        "namespace": service["metadata"]["namespace"],
+        "labels": labels,
+        "ownerReferences": [controller_reference(service)],
+    }
+    if annotations:
+        metadata["annotations"] = annotations
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {
-            "generateName": f"{service['metadata']['name']}-",
-            "namespace": service["metadata"]["namespace"],
-            "labels": labels,
-            "ownerReferences": [controller_reference(service)],
-        },
+        "metadata": metadata,
         **wanted,
     }
 

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from nodrop.agent.plan.spec import Container, Exec, PodSpec, Sleep
+from nodrop.agent.plan.spec import Container, Exec, PodSpec, Probe, Sleep
 from nodrop.agent.plan.termination import (
     budget_of,
     drain_share_s,
     forced_budget,
+    left_of,
+    longest_grace_s,
     longest_sleep_s,
 )
 
@@ -62,3 +64,21 @@ def test_hooks_run_side_by_side_so_the_longest_counts() -> None:
         )
     )
     assert longest_sleep_s(spec) == 9
+
+
+@pytest.mark.parametrize(
+    ("ends_in_s", "left_s"),
+    [
+        (12.0, 12.0),
+        (-5.0, 0.0),  # over, or the clock was set forward: the least time after SIGTERM is left
+        (3612.0, 30.0),  # the clock was set back by an hour: no longer than any grace period
+    ],
+)
+def test_a_noted_end_is_bounded_whatever_the_clock_did(ends_in_s: float, left_s: float) -> None:
+    assert left_of(NOON + timedelta(seconds=ends_in_s), NOON, most_s=30) == left_s
+
+
+def test_a_probe_may_grant_more_than_the_pod() -> None:
+    probe = Probe(handler=Exec(("check",)), grace_s=90)
+    assert longest_grace_s(Container(name="a", liveness=probe), 30) == 90
+    assert longest_grace_s(Container(name="a", readiness=probe), 30) == 30

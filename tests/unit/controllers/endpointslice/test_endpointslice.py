@@ -9,6 +9,7 @@ import pytest
 
 from nodrop.client.actions import Create, Delete, Update
 from nodrop.controllers.endpointslice.controller import EndpointSliceController, Snapshot
+from nodrop.controllers.endpointslice.holds import HOLDS_ANNOTATION, notes_in
 from nodrop.controllers.pods import HOLD_ANNOTATION
 from nodrop.model.meta import Obj, format_time
 
@@ -81,7 +82,7 @@ def written(*pods: Obj) -> tuple[tuple[Obj, ...], Obj]:
         (pod(1, deleting=True), True, (False, True, True)),  # told to go: last resort only
         (pod(1, hold_s=90), True, (False, False, False)),  # S9 held for minReadySeconds
         (pod(1, hold_s=60), True, (False, False, False)),  # stored times lose up to a second
-        (pod(1, hold_s=90, ready_for_s=-9), True, (True, True, False)),  # the clock was set back
+        (pod(1, hold_s=90, ready_for_s=-9), True, (False, False, False)),  # the clock was set back
         (pod(1, hold_s=59), True, (True, True, False)),  # S10 surely over: traffic
         (pod(1, hold_s=90, probe=True), True, (True, True, False)),  # S11 a probe: at once
         (pod(1, hold_s=90), False, (True, True, False)),  # upstream's way: at once
@@ -137,3 +138,56 @@ def test_a_service_that_is_gone_takes_its_slices_with_it() -> None:
     plan = EndpointSliceController().decide(Snapshot(None, (), slices, endpoints, NOW))
     assert all(isinstance(action, Delete) for action in plan.actions)
     assert len(plan.actions) == 2
+
+
+def test_s9_a_hold_that_is_over_stays_over_when_the_clock_is_set_back() -> None:
+    """Seed 31747: the pod has traffic; the clock says that it runs for 3 s, or -50 s."""
+    (stored_slice,), endpoints = written(pod(1, hold_s=8, ready_for_s=10))
+    assert stored_slice["endpoints"][0]["conditions"]["ready"]
+    since = pod(1, ready_for_s=10)["status"]["conditions"][0]["lastTransitionTime"]
+    for back_s in (7, 60):
+        now = NOW - timedelta(seconds=back_s)
+        one = pod(1, hold_s=8, ready_for_s=10)
+        assert one["status"]["conditions"][0]["lastTransitionTime"] == since
+        plan = EndpointSliceController().decide(
+            Snapshot(SERVICE, (one,), (stored_slice,), endpoints, now)
+        )
+        assert plan.actions == ()
+        assert plan.look_again_after_s is None
+
+
+def test_s9_a_restarted_container_is_held_again() -> None:
+    (stored_slice,), endpoints = written(pod(1, hold_s=8, ready_for_s=10))
+    again = pod(1, hold_s=8, ready_for_s=1)
+    plan = EndpointSliceController().decide(
+        snapshot(again, slices=(stored_slice,), endpoints=endpoints)
+    )
+    update = plan.actions[0]
+    assert isinstance(update, Update)
+    assert not update.obj["endpoints"][0]["conditions"]["ready"]
+    assert plan.look_again_after_s == 8.0
+
+
+def test_s9_a_hold_moved_away_by_the_clock_is_one_hold_long_from_now() -> None:
+    one = pod(1, hold_s=8, ready_for_s=-3600)
+    (stored_slice,), endpoints = written(one)
+    assert not stored_slice["endpoints"][0]["conditions"]["ready"]
+    controller = EndpointSliceController()
+    for later_s, left_s in ((0, 9.0), (5, 4.0)):
+        now = NOW + timedelta(seconds=later_s)
+        plan = controller.decide(Snapshot(SERVICE, (one,), (stored_slice,), endpoints, now))
+        assert plan.actions == ()
+        assert plan.look_again_after_s == left_s
+    now = NOW + timedelta(seconds=9)
+    plan = controller.decide(Snapshot(SERVICE, (one,), (stored_slice,), endpoints, now))
+    update = plan.actions[0]
+    assert isinstance(update, Update)
+    assert update.obj["endpoints"][0]["conditions"]["ready"]
+
+
+def test_notes_of_holds_that_nobody_can_read_are_forgotten() -> None:
+    broken = {"metadata": {"annotations": {HOLDS_ANNOTATION: "[1"}}}
+    other = {"metadata": {"annotations": {HOLDS_ANNOTATION: '{"uid-1": "x/over"}'}}}
+    assert notes_in([broken, other]) == {"uid-1": "x/over"}
+    half = {"metadata": {"annotations": {HOLDS_ANNOTATION: '{"uid-1": 3}'}}}
+    assert notes_in([half]) == {}
