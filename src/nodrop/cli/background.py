@@ -50,7 +50,12 @@ def is_locked(state: StateDir) -> bool:
 
 
 def refused_options(
-    engine: Obj, *, http_port: int | None, api_port: int | None, bind: Sequence[str]
+    engine: Obj,
+    *,
+    http_port: int | None,
+    https_port: int | None = None,
+    api_port: int | None,
+    bind: Sequence[str],
 ) -> list[str]:
     """What was asked for and the running engine does otherwise; port 0 is content with any."""
     places = [urlsplit(url) for url in engine["http"]["urls"]]
@@ -59,6 +64,10 @@ def refused_options(
     refused: list[str] = []
     if http_port and http_port not in ports:
         refused.append(f"--http-port {http_port}: it listens on {', '.join(map(str, ports))}")
+    tls_ports = (engine.get("https") or {}).get("ports") or []
+    if https_port and https_port not in tls_ports:
+        listens = ", ".join(map(str, tls_ports)) or "none"
+        refused.append(f"--https-port {https_port}: it listens on {listens}")
     if api_port and api_port != engine["api"]["port"]:
         refused.append(f"--api-port {api_port}: its API is at {engine['api']['port']}")
     if bind and sorted(bind) != hosts:

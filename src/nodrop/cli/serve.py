@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     help="Port of the Ingress; 0 takes a free one. Default: 80 where allowed and free, else 8080.",
 )
 @click.option(
+    "--https-port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    help="The same for TLS. Default: 443 where allowed and free, else 8443.",
+)
+@click.option(
     "--api-port",
     type=click.IntRange(0, 65535),
     default=None,
@@ -35,7 +41,8 @@ if TYPE_CHECKING:
 @click.option(
     "--bind",
     multiple=True,
-    help="Address the Ingress listens on (repeatable). Default: every address of this machine.",
+    help="Address the Ingress and NodePorts listen on (repeatable, IPv4 or IPv6). Default: every "
+    "address of this machine, also those that come later; NodePorts 127.0.0.1.",
 )
 @click.option(
     "--base-dir",
@@ -52,6 +59,7 @@ if TYPE_CHECKING:
 def serve(
     state: StateDir,
     http_port: int | None,
+    https_port: int | None,
     api_port: int | None,
     bind: tuple[str, ...],
     base_dir: Path | None,
@@ -72,6 +80,7 @@ def serve(
     options = EngineOptions(
         state=state,
         http_port=http_port,
+        https_port=https_port,
         api_port=api_port,
         bind=bind,
         base_dir=(base_dir or Path.cwd()).absolute(),

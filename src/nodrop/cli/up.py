@@ -39,6 +39,7 @@ class _Ports:
     """What the engine is to listen on; None and empty: as it likes."""
 
     http_port: int | None
+    https_port: int | None
     api_port: int | None
     bind: tuple[str, ...]
 
@@ -46,6 +47,8 @@ class _Ports:
         found = [f"--bind={address}" for address in self.bind]
         if self.http_port is not None:
             found.append(f"--http-port={self.http_port}")
+        if self.https_port is not None:
+            found.append(f"--https-port={self.https_port}")
         if self.api_port is not None:
             found.append(f"--api-port={self.api_port}")
         return found
@@ -106,6 +109,7 @@ class _Report:
 @click.option("--timeout", "timeout_s", type=float, help="Give up following after so many seconds.")
 @click.option("--no-wait", is_flag=True, help="Apply and return; do not follow the rollout.")
 @click.option("--http-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
+@click.option("--https-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
 @click.option("--api-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
 @click.option("--bind", multiple=True, help="As in nodrop serve.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
@@ -117,6 +121,7 @@ async def up(
     timeout_s: float | None,
     no_wait: bool,
     http_port: int | None,
+    https_port: int | None,
     api_port: int | None,
     bind: tuple[str, ...],
     as_json: bool,
@@ -128,7 +133,7 @@ async def up(
     code 1 if the rollout fails: it says why, and the version that ran before keeps serving.
     """
     report = _Report(as_json=as_json)
-    ports = _Ports(http_port=http_port, api_port=api_port, bind=bind)
+    ports = _Ports(http_port=http_port, https_port=https_port, api_port=api_port, bind=bind)
     try:
         with interrupted_as(report.interrupted):
             failed = await _up(
@@ -191,8 +196,14 @@ async def _engine(report: _Report, state: StateDir, ports: _Ports) -> tuple[Obj,
     engine, started = await ensure_engine(state, ports.arguments())
     if started:
         report.say(f"engine started (pid {engine['pids']['engine']}, state {state.root})")
+        if hint := engine["http"].get("hint"):
+            report.say(f"hint: {hint}")
     elif refused := refused_options(
-        engine, http_port=ports.http_port, api_port=ports.api_port, bind=ports.bind
+        engine,
+        http_port=ports.http_port,
+        https_port=ports.https_port,
+        api_port=ports.api_port,
+        bind=ports.bind,
     ):
         raise Failure(
             f"the engine runs already, with other options: {'; '.join(refused)}",

@@ -105,6 +105,11 @@ class ProxySync:
             group.create_task(self._follow(), name="proxy sync")
             group.create_task(self._verify(), name="proxy verification")
 
+    def apply_anew(self) -> None:
+        """Have the table applied again, though it is the same: the proxy itself is to change."""
+        self._applied = None
+        self._poke()
+
     async def caught_up(self) -> None:
         """Return once the proxy has acknowledged a table of everything seen until now."""
         await self._acknowledgement(self._poke())

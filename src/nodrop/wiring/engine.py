@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from nodrop.apiserver.app import ApiServer
 from nodrop.client.kubeconfig import render_kubeconfig
@@ -35,7 +35,12 @@ from nodrop.wiring.files import (
     write_settings,
 )
 from nodrop.wiring.issuing import issue_apart
-from nodrop.wiring.listening import check_addresses, listen_for_ingress, machine_addresses
+from nodrop.wiring.listening import (
+    IngressSockets,
+    check_addresses,
+    follow_addresses,
+    listen_for_ingress,
+)
 from nodrop.wiring.parts import EngineOptions, Parts, build
 
 log = logging.getLogger(__name__)
@@ -85,7 +90,10 @@ class Engine:
             network = (await keeper.info()).network
             bind = check_addresses(self._options.bind) or (settings.bind if settings else ())
             ingress = await listen_for_ingress(
-                keeper, bind or machine_addresses(), self._http_port(settings)
+                keeper,
+                bind,
+                http_port=self._http_port(settings),
+                https_port=self._https_port(settings),
             )
             parts = build(
                 self._options,
@@ -97,16 +105,21 @@ class Engine:
             )
             await parts.proxy.start()
             api_port = await self._listen_api(parts.server, settings)
-            http_port = next(iter(ingress.values()))[1]
             write_settings(
                 self._state,
-                Settings(network=network, http_port=http_port, bind=tuple(bind), api_port=api_port),
+                Settings(
+                    network=network,
+                    http_port=ingress.http_port,
+                    https_port=ingress.https_port,
+                    bind=tuple(bind),
+                    api_port=api_port,
+                ),
             )
             self._write_kubeconfig(api_port, parts.token)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.prober.close)
             stack.push_async_callback(parts.server.stop)
-            await self._serve(parts, keeper, api_port=api_port, ingress=ingress)
+            await self._serve(parts, keeper, api_port=api_port, ingress=ingress, bind=bind)
         if self._everything:
             await end_proxy_and_keeper(parts.proxy, keeper)
             self._state.engine_json.unlink(missing_ok=True)
@@ -123,6 +136,13 @@ class Engine:
         if self._options.http_port is None or (self._options.http_port == 0 and settings):
             return settings.http_port if settings else None
         return self._options.http_port
+
+    def _https_port(self, settings: Settings | None) -> int | None:
+        """As before, else as asked; where a free HTTP port was asked for, any is good."""
+        asked = self._options.https_port
+        if not asked and settings and settings.https_port:
+            return settings.https_port
+        return 0 if asked is None and self._options.http_port == 0 else asked
 
     async def _listen_api(self, server: ApiServer, settings: Settings | None) -> int:
         """Listen where we did before, so that a kubeconfig that was copied stays good."""
@@ -148,11 +168,23 @@ class Engine:
         keeper: KeeperClient,
         *,
         api_port: int,
-        ingress: Mapping[str, tuple[str, int]],
+        ingress: IngressSockets,
+        bind: Sequence[str],
     ) -> None:
         file = EngineFile(self._state, keeper, api=(_API_HOST, api_port), ingress=ingress)
+
+        def listen_on(sockets: IngressSockets) -> None:
+            file.ingress = sockets
+            parts.proxy.listen_on(tuple(sockets.http), tuple(sockets.https))
+            parts.sync.apply_anew()
+            parts.proxies_changed.set()
+
+        following = follow_addresses(
+            keeper, ingress, listen_on, used=parts.proxy.sockets_in_use, bind=bind
+        )
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(work, name=name) for name, work in parts.work()}
+            tasks["addresses"] = group.create_task(following, name="addresses")
             await parts.cache.synced()
             info = await file.write()
             tasks["engine.json"] = group.create_task(file.keep(parts.proxies_changed))

@@ -16,6 +16,7 @@ from nodrop.proxy.haproxy.processes import ROLE
 from nodrop.proxy.protocol import Applied, Proxy, ProxyStats, RoutingTable
 from nodrop.statedir import StateDir
 from nodrop.wiring.files import write_atomically
+from nodrop.wiring.listening import IngressSockets
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +32,12 @@ class EngineFile:
         keeper: Keeper,
         *,
         api: tuple[str, int],
-        ingress: Mapping[str, tuple[str, int]],
+        ingress: IngressSockets,
     ) -> None:
         self._state = state
         self._keeper = keeper
         self._api = api
-        self._ingress = ingress
+        self.ingress = ingress
 
     async def write(self) -> Obj:
         """Write what holds now; returns it."""
@@ -63,8 +64,13 @@ class EngineFile:
         return {
             "api": {"url": f"https://{host}:{port}", "port": port},
             "http": {
-                "urls": [f"http://{_in_url(host)}:{port}" for host, port in self._ingress.values()],
-                "ports": sorted({port for _, port in self._ingress.values()}),
+                "urls": _urls("http", self.ingress.http),
+                "ports": [self.ingress.http_port],
+                "hint": self.ingress.hint,
+            },
+            "https": {
+                "urls": _urls("https", self.ingress.https),
+                "ports": [self.ingress.https_port],
             },
             "pids": {
                 "engine": os.getpid(),
@@ -101,6 +107,10 @@ class AnnouncedProxy:
 
     async def verify(self) -> bool:
         return await self._proxy.verify()
+
+
+def _urls(scheme: str, places: Mapping[str, tuple[str, int]]) -> list[str]:
+    return [f"{scheme}://{_in_url(host)}:{port}" for host, port in places.values()]
 
 
 def _in_url(host: str) -> str:

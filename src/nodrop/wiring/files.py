@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     http_port: int
     bind: tuple[str, ...]
     api_port: int
+    https_port: int | None = None
 
 
 def make_folders(state: StateDir) -> None:

@@ -43,6 +43,7 @@ from nodrop.statedir import StateDir
 from nodrop.store.sqlite import SqliteStore
 from nodrop.wiring.controllers import all_controllers
 from nodrop.wiring.enginefile import AnnouncedProxy
+from nodrop.wiring.listening import IngressSockets
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class EngineOptions:
 
     state: StateDir
     http_port: int | None
+    https_port: int | None = None
     api_port: int | None
     bind: tuple[str, ...]
     base_dir: Path
@@ -115,7 +117,7 @@ def build(
     keeper: KeeperClient,
     network: int,
     binary: Path,
-    ingress: Mapping[str, tuple[str, int]],
+    ingress: IngressSockets,
 ) -> Parts:
     state, clock = options.state, SystemClock()
     rng, on_bug = random.Random(), BugLog()
@@ -128,7 +130,8 @@ def build(
         folder=state.proxy,
         sockets=state.sockets,
         binary=binary,
-        ingress_sockets=tuple(ingress),
+        ingress_sockets=tuple(ingress.http),
+        tls_sockets=tuple(ingress.https),
     )
     proxies_changed = asyncio.Event()
     runtime = ProcessRuntime(keeper)
@@ -163,7 +166,7 @@ def build(
         sync=sync,
         agent=agent,
         prober=prober,
-        controllers=all_controllers(ingress.values()),
+        controllers=all_controllers(ingress.http.values()),
         clock=clock,
         on_bug=on_bug,
     )

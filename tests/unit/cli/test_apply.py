@@ -134,6 +134,7 @@ ENGINE = {
         ({"http_port": 0, "api_port": 0}, []),
         ({"http_port": 8080, "api_port": 6443, "bind": ("::1", "127.0.0.1")}, []),
         ({"http_port": 18099}, ["--http-port 18099: it listens on 8080"]),
+        ({"https_port": 18099}, ["--https-port 18099: it listens on none"]),
         ({"api_port": 1}, ["--api-port 1: its API is at 6443"]),
         ({"bind": ("10.0.0.1",)}, ["--bind 10.0.0.1: it listens on 127.0.0.1, ::1"]),
     ],

@@ -58,12 +58,13 @@ class HAProxy:
         sockets: Path,
         binary: Path,
         ingress_sockets: Sequence[str],
+        tls_sockets: Sequence[str] = (),
         slots: int = 256,
     ) -> None:
         self._keeper = keeper
         self._processes = Processes(keeper, folder, sockets, binary)
         self._edge = Edge(self._processes)
-        self._main_sockets = (_SERVICES_SOCKET, *ingress_sockets)
+        self.listen_on(ingress_sockets, tls_sockets)
         self._total = slots
         self._main: Process | None = None
         #: Processes that are told to finish → the pods that they may still send requests to.
@@ -75,6 +76,16 @@ class HAProxy:
         self._ended: dict[Pool, PoolStats] = {}
         self._written: dict[str, str] = {}
         self._turn = asyncio.Lock()
+
+    def listen_on(self, ingress_sockets: Sequence[str], tls_sockets: Sequence[str]) -> None:
+        """Which held sockets the Ingress has from the next ``apply`` on."""
+        self._web_count = len(ingress_sockets)
+        self._main_sockets = (_SERVICES_SOCKET, *ingress_sockets, *tls_sockets)
+
+    def sockets_in_use(self) -> frozenset[str]:
+        """Names of the held sockets that a restarted main would need."""
+        running = self._main.shape.partition(" ")[2].split(",") if self._main else ()
+        return frozenset((*running, *self._main_sockets))
 
     async def start(self) -> None:
         """Find the running processes, or start them with an empty table."""
@@ -151,7 +162,7 @@ class HAProxy:
     async def verify(self) -> bool:
         """Whether both processes still are those that were spoken to; cleans up on the way."""
         async with self._turn:
-            if self._admin is None or self._admin.broken:
+            if self._admin is None or self._admin.broken or self._outdated():
                 return False
             try:
                 await self._admin.ask("show version")
@@ -280,11 +291,12 @@ class HAProxy:
         return self._admin
 
     def _main_config(self, process: Process, table: RoutingTable, slots: dict[Pool, int]) -> str:
-        services_fd, *web_fds = fd_numbers(self._main_sockets).values()
+        services_fd, *fds = fd_numbers(self._main_sockets).values()
         shape = MainShape(
             admin_socket=str(self._processes.admin_path(process)),
             services_fd=services_fd,
-            web_fds=tuple(web_fds),
+            web_fds=tuple(fds[: self._web_count]),
+            tls_fds=tuple(fds[self._web_count :]),
             slots=self._total,
             max_connections=connection_limit(len(self._main_sockets)),
         )

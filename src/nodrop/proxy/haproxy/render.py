@@ -5,7 +5,7 @@ Frontends, slots and the edge have their own modules: web, services, slots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nodrop.proxy.haproxy.opening import render_global
@@ -22,13 +22,15 @@ MAPS = (PATHS, HOSTS, WILDCARDS, SERVICES)
 class MainShape:
     """What of the main process's configuration is fixed while it runs.
 
-    The fds are inherited listening sockets; what arrives at ``services_fd`` comes from the edge.
+    The fds are inherited listening sockets; what arrives at ``services_fd`` comes from the edge,
+    what arrives at ``tls_fds`` is to be TLS.
     ``max_connections`` fits the limit of open files.
     """
 
     admin_socket: str
     services_fd: int
     web_fds: tuple[int, ...]
+    tls_fds: tuple[int, ...] = ()
     slots: int
     max_connections: int
 
@@ -49,10 +51,17 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
         *render_global(shape.admin_socket, shape.max_connections),
         *_DEFAULTS,
         *render_web(shape.web_fds),
+        *_no_tls_yet(shape.tls_fds),
         *render_services(shape.services_fd),
         *render_slots(shape.slots, table, slots),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _no_tls_yet(fds: Iterable[int]) -> list[str]:
+    """Hang up at once: nobody answers TLS so far."""
+    binds = [f"  bind fd@{fd}" for fd in fds]
+    return ["frontend web-tls", *binds, "  tcp-request connection reject"] if binds else []
 
 
 _UNREADY = "nodrop: no pod of this Service is ready"
