@@ -131,7 +131,7 @@ async def test_sockets_that_nobody_uses_are_let_go_of() -> None:
 
 async def test_addresses_that_come_and_go_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = FakeKeeper(("127.0.0.1", "192.0.2.1"))
-    present = {"now": ("127.0.0.1",)}
+    present: dict[str, tuple[str, ...]] = {"now": ("127.0.0.1",)}
     monkeypatch.setattr(listening, "machine_addresses", lambda: present["now"])
     told: asyncio.Queue[IngressSockets] = asyncio.Queue()
     used: set[str] = set()
