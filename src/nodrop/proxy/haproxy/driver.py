@@ -27,6 +27,7 @@ from nodrop.proxy.haproxy.plan import (
     parse_stats,
     plan_slots,
     pools_of,
+    sum_ended,
 )
 from nodrop.proxy.haproxy.processes import (
     Process,
@@ -373,7 +374,7 @@ class HAProxy:
             if deleted:
                 del self._served.servers[slot][name]
                 if (pool := pool_of.get(slot)) and (last := stats.get((slot, name))):
-                    self._ended[pool] = _sum(self._ended.get(pool), last)
+                    self._ended[pool] = sum_ended(self._ended.get(pool), last)
 
 
 async def _refusal(work: Awaitable[object]) -> ProxyFailure | None:
@@ -385,12 +386,6 @@ async def _refusal(work: Awaitable[object]) -> ProxyFailure | None:
     except ProxyFailure as error:
         return error
     return None
-
-
-def _sum(known: PoolStats | None, more: PoolStats) -> PoolStats:
-    if known is None:
-        return PoolStats(0, more.requests, more.errors)
-    return PoolStats(0, known.requests + more.requests, known.errors + more.errors)
 
 
 def _read_slots(path: Path) -> dict[Pool, int]:

@@ -183,5 +183,12 @@ def parse_stats(text: str) -> dict[tuple[int, str], PoolStats]:
     return stats
 
 
+def sum_ended(known: PoolStats | None, more: PoolStats) -> PoolStats:
+    """Counters of what has left a pool, with one more that leaves."""
+    if known is None:
+        return PoolStats(0, more.requests, more.errors)
+    return PoolStats(0, known.requests + more.requests, known.errors + more.errors)
+
+
 def _is_slot(name: str) -> bool:
     return name[:1] == "s" and name[1:].isdigit()
