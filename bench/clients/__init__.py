@@ -1,0 +1,1 @@
+"""Connections of every protocol on which a message comes back: what ``EchoLoad`` drives."""
