@@ -42,6 +42,8 @@ class Reason(StrEnum):
     MISSING_COMMAND = "MissingCommand"  # nodrop: a process needs a command, an image has none
     WILDCARD_BIND_UNAVAILABLE = "WildcardBindUnavailable"  # nodrop: kernel refuses the filter
     DRAIN_CUT = "DrainCut"  # nodrop: requests were still in flight when the drain's share ended
+    WITHDRAWN = "Withdrawn"  # nodrop, in rehearsals: no new request comes, those in flight are over
+    SIGNALLED = "Signalled"  # nodrop, in rehearsals: the stop signal was sent
     ADOPTED = "Adopted"  # nodrop: a restarted engine found this pod running
     # Proxy, services and ingress
     SYNC = "Sync"

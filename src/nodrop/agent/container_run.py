@@ -273,6 +273,8 @@ class ContainerRun:
         if SIGNALLED not in self.state.notes:
             await runtime.signal(self.state.id, self._container.stop_signal)
             await self._note_time(SIGNALLED)
+            sent = f"Sent signal {int(self._container.stop_signal)} to {self._container.name}"
+            await self._pod.tell(Reason.SIGNALLED, sent)
         try:
             await self._deadline.cut(runtime.wait(self.state.id), at_least_s=LEAST_AFTER_SIGNAL_S)
         except TimeoutError:

@@ -63,6 +63,11 @@ class PodContext:
     async def emit(self, kind: Literal["Normal", "Warning"], reason: Reason, message: str) -> None:
         await self.host.emit(self.pod, kind, reason, message)
 
+    async def tell(self, step: Reason, message: str) -> None:
+        """Record a step of the pod's end, where somebody rehearses."""
+        if self.host.settings.tells_steps:
+            await self.emit("Normal", step, message)
+
     async def keep_published(self) -> None:
         """Write status whenever it differs from what is stored, until cancelled."""
         complained = False

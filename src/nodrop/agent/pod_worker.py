@@ -215,6 +215,7 @@ class PodWorker:
         if self._host.settings.acknowledged and self._context.ip:
             await (self._withdraw(budget_s=0) if withdrawn else self._drain())
             await containers.note_withdrawn()
+            await self._context.tell(Reason.WITHDRAWN, "Gets no more requests")
         self._stopping = True
         self._ask_stop(self._left_s())
         await asyncio.wait({lives})

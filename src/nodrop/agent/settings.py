@@ -29,7 +29,8 @@ class AgentSettings:
 
     ``base_dir`` is where relative paths of a pod begin that has no base-dir annotation.
     ``acknowledged`` False is the cluster-faithful order: hooks and SIGTERM at once, without
-    waiting for the proxy. ``path``, ``home`` and ``lang`` become PATH, HOME and LANG. ``cpus`` and
+    waiting for the proxy. ``tells_steps``: an Event for each step of a pod's end (rehearsals).
+    ``path``, ``home`` and ``lang`` become PATH, HOME and LANG. ``cpus`` and
     ``memory_bytes`` are what resourceFieldRef gives where no limit is set.
     """
 
@@ -41,6 +42,7 @@ class AgentSettings:
     lang: str = "C.UTF-8"
     host_ip: str = "127.0.0.1"
     acknowledged: bool = True
+    tells_steps: bool = False
     cpus: int = 1
     memory_bytes: int = 0
 

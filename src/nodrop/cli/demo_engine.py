@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,10 +22,16 @@ _ARGUMENTS = ("--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
 
 
 @asynccontextmanager
-async def own_engine(*, keep: bool) -> AsyncIterator[tuple[StateDir, Obj]]:
-    """(state folder, engine.json) of a fresh engine; all of it ended and removed at the end."""
-    state = StateDir(Path(tempfile.mkdtemp(prefix="nodrop-demo-")))
+async def own_engine(
+    *, keep: bool, name: str = "demo", prepare: Callable[[StateDir], None] = lambda _: None
+) -> AsyncIterator[tuple[StateDir, Obj]]:
+    """(state folder, engine.json) of a fresh engine; all of it ended and removed at the end.
+
+    ``prepare`` gets the empty folder before the engine starts in it.
+    """
+    state = StateDir(Path(tempfile.mkdtemp(prefix=f"nodrop-{name}-")))
     try:
+        prepare(state)
         engine, _ = await ensure_engine(state, _ARGUMENTS)
         yield state, engine
     finally:
@@ -39,7 +45,7 @@ async def _remove(state: StateDir) -> None:
     """End everything and remove the folder. Raises Failure; then the folder stays."""
     if said := await down_apart(state, timeout_s=_STOP_TIMEOUT_S):
         raise Failure(
-            f"the demo's engine could not be ended: {said}",
+            f"the engine could not be ended: {said}",
             hint=f"its folder is {state.root}; try: nodrop down --state {state.root}",
         )
     shutil.rmtree(state.root)

@@ -18,6 +18,7 @@ from nodrop.events import Reason
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SERVICE, Kind
 from nodrop.model.meta import Obj, Uid
+from nodrop.proxy.late import LateRemovals
 from nodrop.proxy.pools import (
     Endpoint,
     plan_endpoints,
@@ -50,7 +51,8 @@ class ProxySync:
 
     ``client`` records Events about Services that can't be listened on; without it nothing is
     recorded. ``node_address`` is where NodePorts are listened on. ``recall`` tells which pods an
-    engine before this one has withdrawn for good: the first table waits for it.
+    engine before this one has withdrawn for good: the first table waits for it. ``late`` is for
+    rehearsals in cluster-faithful mode only: the data plane learns of removals late.
     """
 
     def __init__(
@@ -61,12 +63,14 @@ class ProxySync:
         client: Client | None = None,
         node_address: str = "127.0.0.1",
         recall: Callable[[], Awaitable[Collection[str]]] | None = None,
+        late: LateRemovals | None = None,
     ) -> None:
         self._cache = cache
         self._proxy = proxy
         self._client = client
         self._node_address = node_address
         self._recall = recall
+        self._late = late
         self._terminating: set[str] = set()
         self._barred: set[str] = set()
         self._forgotten: set[str] = set()
@@ -245,7 +249,7 @@ class ProxySync:
     async def _bring_up_to_date(self) -> None:
         number = self._wanted
         sources = self._sources()
-        table = table_of(sources, plan_endpoints(sources))
+        table = self._as_known(table_of(sources, plan_endpoints(sources)))
         if table != self._applied:
             await self._apply(table)
         async with self._moved:
@@ -254,6 +258,16 @@ class ProxySync:
         refused = {**self._unheld, **plan_refusals(sources.services)}
         await self._report(refused, sources)
         await self._report_unserved(sources)
+
+    def _as_known(self, table: RoutingTable) -> RoutingTable:
+        """The table that the data plane has heard of by now."""
+        if self._late is None:
+            return table
+        loop = asyncio.get_running_loop()
+        shown, again_s = self._late.show(table, loop.time())
+        if again_s is not None:
+            loop.call_later(again_s + 0.001, self._poke)
+        return shown
 
     async def _apply(self, table: RoutingTable) -> None:
         applied = await self._proxy.apply(table)

@@ -16,14 +16,19 @@ from nodrop.controllers.replicaset.controller import ReplicaSetController
 from nodrop.model.kinds import KINDS
 
 
-def all_controllers(places: Iterable[tuple[str, int]]) -> tuple[Controller[Any], ...]:
-    """One of each; ``places`` are the addresses and ports that the Ingress listens on."""
+def all_controllers(
+    places: Iterable[tuple[str, int]], *, hold_unprobed: bool = True
+) -> tuple[Controller[Any], ...]:
+    """One of each; ``places`` are the addresses and ports that the Ingress listens on.
+
+    ``hold_unprobed``: see EndpointSliceController.
+    """
     hosts, ports = zip(*places, strict=True)
     ports = tuple(sorted(set(ports)))
     return (
         DeploymentController(),
         ReplicaSetController(),
-        EndpointSliceController(),
+        EndpointSliceController(hold_unprobed=hold_unprobed),
         IngressController(address=_reachable(hosts), ports=ports),
         DisruptionController(),
         GarbageController(KINDS),

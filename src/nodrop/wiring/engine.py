@@ -42,6 +42,7 @@ from nodrop.wiring.listening import (
     listen_for_ingress,
 )
 from nodrop.wiring.parts import EngineOptions, Parts, build
+from nodrop.wiring.rehearsal import Rehearsal, owner_gone, read_rehearsal
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Engine:
 
     async def _run(self) -> None:
         settings = read_settings(self._state)
+        rehearsal = read_rehearsal(self._state, settings)
         store = SqliteStore(self._state.database)
         binary = find_binary(self._options.environment.get("PATH"))
         keeper, _ = await asyncio.gather(  # side by side: both mostly start a Python
@@ -102,6 +104,7 @@ class Engine:
                 network=network,
                 binary=binary,
                 ingress=ingress,
+                rehearsal=rehearsal,
             )
             await parts.proxy.start()
             api_port = await self._listen_api(parts.server, settings)
@@ -113,17 +116,31 @@ class Engine:
                     https_port=ingress.https_port,
                     bind=tuple(bind),
                     api_port=api_port,
+                    rehearsal=rehearsal is not None,
                 ),
             )
             self._write_kubeconfig(api_port, parts.token)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.prober.close)
             stack.push_async_callback(parts.server.stop)
-            await self._serve(parts, keeper, api_port=api_port, ingress=ingress, bind=bind)
+            await self._serve(
+                parts,
+                keeper,
+                api_port=api_port,
+                ingress=ingress,
+                bind=bind,
+                rehearsal=rehearsal,
+            )
         if self._everything:
             await end_proxy_and_keeper(parts.proxy, keeper)
             self._state.engine_json.unlink(missing_ok=True)
         store.close()
+
+    async def _end_with_owner(self, rehearsal: Rehearsal | None) -> None:
+        if rehearsal is not None:
+            await owner_gone(rehearsal)
+            log.warning("the rehearsal's process has ended: ending everything")
+            self.stop_everything()
 
     async def _keeper(self, settings: Settings | None) -> KeeperClient:
         return await ensure_keeper(
@@ -170,6 +187,7 @@ class Engine:
         api_port: int,
         ingress: IngressSockets,
         bind: Sequence[str],
+        rehearsal: Rehearsal | None,
     ) -> None:
         file = EngineFile(self._state, keeper, api=(_API_HOST, api_port), ingress=ingress)
 
@@ -190,10 +208,11 @@ class Engine:
             tasks["engine.json"] = group.create_task(file.keep(parts.proxies_changed))
             log.info("serving: API %s, HTTP %s", info["api"]["url"], info["http"]["urls"])
             gone = group.create_task(keeper_gone(keeper), name="keeper")
+            owner = group.create_task(self._end_with_owner(rehearsal), name="owner")
             ending = group.create_task(self._until_stopped(parts, tasks), name="stop")
             await asyncio.wait({gone, ending}, return_when=asyncio.FIRST_COMPLETED)
             lost = gone.result() if gone.done() and not ending.done() else None
-            for task in (*tasks.values(), gone, ending):
+            for task in (*tasks.values(), gone, owner, ending):
                 task.cancel()
         if lost is not None:
             raise KeeperLost(

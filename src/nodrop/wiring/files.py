@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     """What must stay the same over restarts, since objects and clients know it.
 
     ``network`` is the second octet of the engine's 127.x.0.0/16: ClusterIPs in the store lie in
-    it. Ports are those that were taken at the first start.
+    it. Ports are those that were taken at the first start. ``rehearsal``: it never serves anybody.
     """
 
     network: int
@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     bind: tuple[str, ...]
     api_port: int
     https_port: int | None = None
+    rehearsal: bool = False
 
 
 def make_folders(state: StateDir) -> None:

@@ -44,6 +44,7 @@ from nodrop.store.sqlite import SqliteStore
 from nodrop.wiring.controllers import all_controllers
 from nodrop.wiring.enginefile import AnnouncedProxy
 from nodrop.wiring.listening import IngressSockets
+from nodrop.wiring.rehearsal import Rehearsal, is_cluster, late_of, manner_of
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ def build(
     network: int,
     binary: Path,
     ingress: IngressSockets,
+    rehearsal: Rehearsal | None = None,
 ) -> Parts:
     state, clock = options.state, SystemClock()
     rng, on_bug = random.Random(), BugLog()
@@ -125,14 +127,7 @@ def build(
     registry = Registry(store, clock, allocation, rng, capacity=_capacity())
     client = LocalClient(registry, EventRecorder("nodrop", clock, rng))
     cache = Cache(client, KINDS)
-    proxy = HAProxy(
-        keeper=keeper,
-        folder=state.proxy,
-        sockets=state.sockets,
-        binary=binary,
-        ingress_sockets=tuple(ingress.http),
-        tls_sockets=tuple(ingress.https),
-    )
+    proxy = _proxy(state, keeper, binary=binary, ingress=ingress, rehearsal=rehearsal)
     proxies_changed = asyncio.Event()
     runtime = ProcessRuntime(keeper)
     sync = ProxySync(
@@ -140,6 +135,7 @@ def build(
         AnnouncedProxy(proxy, proxies_changed),
         client=client,
         recall=partial(recall_withdrawn, runtime),
+        late=late_of(rehearsal),
     )
     prober = EveryProber(runtime)
     agent = Agent(
@@ -150,7 +146,7 @@ def build(
         traffic=sync,
         clock=clock,
         folders=DiskFolders(state.pods),
-        settings=_agent_settings(options, allocation),
+        settings=_agent_settings(options, allocation, rehearsal),
         on_bug=on_bug,
         volumes=DiskVolumes(state.pods),
     )
@@ -166,9 +162,28 @@ def build(
         sync=sync,
         agent=agent,
         prober=prober,
-        controllers=all_controllers(ingress.http.values()),
+        controllers=all_controllers(ingress.http.values(), hold_unprobed=not is_cluster(rehearsal)),
         clock=clock,
         on_bug=on_bug,
+    )
+
+
+def _proxy(
+    state: StateDir,
+    keeper: KeeperClient,
+    *,
+    binary: Path,
+    ingress: IngressSockets,
+    rehearsal: Rehearsal | None,
+) -> HAProxy:
+    return HAProxy(
+        keeper=keeper,
+        folder=state.proxy,
+        sockets=state.sockets,
+        binary=binary,
+        ingress_sockets=tuple(ingress.http),
+        tls_sockets=tuple(ingress.https),
+        manner=manner_of(rehearsal),
     )
 
 
@@ -189,7 +204,9 @@ def _server(state: StateDir, registry: Registry, clock: SystemClock, token: str)
     )
 
 
-def _agent_settings(options: EngineOptions, allocation: Allocation) -> AgentSettings:
+def _agent_settings(
+    options: EngineOptions, allocation: Allocation, rehearsal: Rehearsal | None
+) -> AgentSettings:
     environment = options.environment
     return AgentSettings(
         node=allocation.node_name,
@@ -198,6 +215,8 @@ def _agent_settings(options: EngineOptions, allocation: Allocation) -> AgentSett
         path=environment.get("PATH", os.defpath),
         home=environment.get("HOME", "/"),
         lang=environment.get("LANG", "C.UTF-8"),
+        acknowledged=not is_cluster(rehearsal),
+        tells_steps=rehearsal is not None,
         cpus=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total,
     )

@@ -18,6 +18,7 @@ from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.haproxy.edge import Edge
 from nodrop.proxy.haproxy.fitness import fit_table
+from nodrop.proxy.haproxy.manner import SERVING, Manner
 from nodrop.proxy.haproxy.plan import (
     Served,
     diff_servers,
@@ -61,12 +62,13 @@ class HAProxy:
         ingress_sockets: Sequence[str],
         tls_sockets: Sequence[str] = (),
         slots: int = 256,
+        manner: Manner = SERVING,
     ) -> None:
         self._keeper = keeper
         self._processes = Processes(keeper, folder, sockets, binary)
         self._edge = Edge(self._processes)
         self.listen_on(ingress_sockets, tls_sockets)
-        self._total = slots
+        self._total, self._manner = slots, manner
         self._main: Process | None = None
         #: Processes that are told to finish → the pods that they may still send requests to.
         self._old_mains: dict[str, frozenset[str]] = {}
@@ -300,6 +302,7 @@ class HAProxy:
             tls_fds=tuple(fds[self._web_count :]),
             slots=self._total,
             max_connections=connection_limit(len(self._main_sockets)),
+            manner=self._manner,
         )
         return render_main(shape, table, slots)
 

@@ -6,8 +6,9 @@ Frontends, slots and the edge have their own modules: web, services, slots.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from nodrop.proxy.haproxy.manner import Manner
 from nodrop.proxy.haproxy.opening import render_global
 from nodrop.proxy.haproxy.services import SERVICES, render_services, services_map
 from nodrop.proxy.haproxy.slots import Slots, render_slots
@@ -33,6 +34,7 @@ class MainShape:
     tls_fds: tuple[int, ...] = ()
     slots: int
     max_connections: int
+    manner: Manner = field(default_factory=Manner)
 
 
 def render_maps(table: RoutingTable, slots: Slots) -> dict[str, dict[str, str]]:
@@ -50,10 +52,11 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
     lines = [
         *render_global(shape.admin_socket, shape.max_connections),
         *_DEFAULTS,
+        *shape.manner.defaults(),
         *render_web(shape.web_fds),
         *_no_tls_yet(shape.tls_fds),
         *render_services(shape.services_fd),
-        *render_slots(shape.slots, table, slots),
+        *shape.manner.slots(render_slots(shape.slots, table, slots)),
     ]
     return "\n".join(lines) + "\n"
 
