@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from nodrop.agent.adopt import end_orphans, find_containers, remove_stray_folders
 from nodrop.agent.folders import PodFolders
+from nodrop.agent.observer import AgentObserver, Unobserved
 from nodrop.agent.plan.addresses import AddressPool
 from nodrop.agent.pod_worker import PodWorker
 from nodrop.agent.probers.protocol import Prober
@@ -51,6 +52,7 @@ class Agent:
         settings: AgentSettings,
         volumes: VolumeStore | None = None,
         on_bug: OnBug = raise_bug,
+        observer: AgentObserver | None = None,
     ) -> None:
         self._host = Host(
             client=client,
@@ -63,6 +65,7 @@ class Agent:
             settings=settings,
             addresses=AddressPool(settings.pod_cidr),
             volumes=volumes or NamedVolumes(),
+            observer=observer or Unobserved(),
         )
         self._on_bug = on_bug
         self._workers: dict[str, PodWorker] = {}

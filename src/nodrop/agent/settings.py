@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from nodrop.agent.folders import PodFolders
+from nodrop.agent.observer import AgentObserver, Unobserved
 from nodrop.agent.plan.addresses import AddressPool
 from nodrop.agent.probers.protocol import Prober
 from nodrop.agent.runtime.protocol import ContainerState, Runtime
@@ -62,6 +63,7 @@ class Host:
     settings: AgentSettings
     addresses: AddressPool
     volumes: VolumeStore
+    observer: AgentObserver = field(default_factory=Unobserved)
     redirects: bool = True
 
     async def containers_of(self, uid: str) -> list[ContainerState]:

@@ -36,6 +36,21 @@ class Outcome:
     result: Obj | ApiError | None
 
 
+class Observer(Protocol):
+    """Hears of every look at a key, after it: metrics in the engine. Must neither wait nor raise."""
+
+    def reconciled(self, controller: str, took_s: float, *, error: str, waiting: int) -> None:
+        """``error``: reason of what went wrong, else empty; ``waiting``: keys in the queue now."""
+        ...
+
+
+class Unobserved:
+    """An observer that keeps nothing."""
+
+    def reconciled(self, controller: str, took_s: float, *, error: str, waiting: int) -> None:
+        pass
+
+
 class Controller(Protocol[S]):
     """read → decide; the loop applies. All of it is pure, and ``decide`` is idempotent."""
 

@@ -93,15 +93,35 @@ class PoolStats:
     in_flight: int
     requests: int
     errors: int
+    responses: tuple[int, ...] = (0, 0, 0, 0, 0)
+    """By class: 1xx, 2xx, 3xx, 4xx, 5xx. All 0 where the proxy passes on bytes, not HTTP."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    retries: int = 0
+    redispatches: int = 0
+    connection_errors: int = 0
+    client_aborts: int = 0
+    server_aborts: int = 0
+
+
+NO_STATS = PoolStats(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyStats:
-    """``backends`` has those of the last table; ``ended`` sums up what left a pool before."""
+    """``backends`` has those of the last table; ``ended`` sums up what left a pool before.
+
+    ``left`` tells of the latter by pod (uid), as far as they are remembered, those that are being
+    drained included; a pod that came back has both. ``pools`` counts whole pools, with requests
+    that no pod got. ``drained`` are requests of a pod that ended while it was withdrawn.
+    """
 
     state: Literal["up", "down"]
     backends: Mapping[tuple[ServicePort, Backend], PoolStats] = field(default_factory=dict)
     ended: Mapping[ServicePort, PoolStats] = field(default_factory=dict)
+    left: Mapping[tuple[ServicePort, str], PoolStats] = field(default_factory=dict)
+    pools: Mapping[ServicePort, PoolStats] = field(default_factory=dict)
+    drained: Mapping[str, int] = field(default_factory=dict)
 
 
 class Proxy(Protocol):

@@ -14,7 +14,6 @@ from nodrop.proxy.haproxy.plan import (
     diff_servers,
     parse_map,
     parse_servers,
-    parse_stats,
     plan_slots,
     pools_of,
 )
@@ -26,7 +25,6 @@ from nodrop.proxy.haproxy.web import HOSTS, PATHS, WILDCARDS
 from nodrop.proxy.protocol import (
     Backend,
     Listener,
-    PoolStats,
     ProxyFailure,
     Route,
     RoutingTable,
@@ -149,9 +147,6 @@ def test_reading_answers() -> None:
         1: {"hold": True, "u3": False},
     }
     assert parse_map("0x1f a/ s0\n0x2f b/ s1\n") == {"a/": "s0", "b/": "s1"}
-    stats = "# pxname,svname,qcur,scur,stot,econ,eresp,\ns0,u1,1,2,30,4,5,\ns0,hold,0,0,,,,\n"
-    assert parse_stats(stats) == {(0, "u1"): PoolStats(3, 30, 9)}
-    assert parse_stats("") == {}
 
 
 def test_payloads_are_cut_to_what_a_buffer_holds() -> None:

@@ -25,10 +25,8 @@ from nodrop.proxy.haproxy.plan import (
     parse_map,
     parse_server_names,
     parse_servers,
-    parse_stats,
     plan_slots,
     pools_of,
-    sum_ended,
 )
 from nodrop.proxy.haproxy.processes import (
     Process,
@@ -38,8 +36,9 @@ from nodrop.proxy.haproxy.processes import (
     write_atomically,
 )
 from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_map, render_maps
-from nodrop.proxy.haproxy.slots import HOLD, pod_of_server, server_name, slot_name
-from nodrop.proxy.protocol import Applied, PoolStats, ProxyFailure, ProxyStats, RoutingTable
+from nodrop.proxy.haproxy.slots import HOLD, pod_of_server, slot_name
+from nodrop.proxy.haproxy.stats import EVERYTHING, Counters, parse_stats
+from nodrop.proxy.protocol import Applied, ProxyFailure, ProxyStats, RoutingTable
 from nodrop.proxy.protocol import ServicePort as Pool
 
 _MAIN = "proxy-main"
@@ -76,7 +75,7 @@ class HAProxy:
         self._served = Served()
         self._slots: dict[Pool, int] = {}
         self._table = RoutingTable()
-        self._ended: dict[Pool, PoolStats] = {}
+        self._counters = Counters()
         self._written: dict[str, str] = {}
         self._turn = asyncio.Lock()
 
@@ -136,31 +135,27 @@ class HAProxy:
         """Wait until nothing of ``pod`` is in flight, as seen twice; returns what is left."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        pause_s, zeros = _SHORTEST_POLL_S, 0
+        pause_s, zeros, most = _SHORTEST_POLL_S, 0, 0
         while True:
             left = await self._in_flight(pod)
-            zeros = zeros + 1 if left == 0 else 0
+            zeros, most = (zeros + 1 if left == 0 else 0), max(most, left)
             if zeros == 2 or loop.time() >= deadline:
+                self._counters.note_drained(pod, most - left)
                 return left
             if left:
                 pause_s = min(pause_s * 1.5, _LONGEST_POLL_S)
             await asyncio.sleep(min(pause_s, max(0.0, deadline - loop.time())))
 
     async def stats(self) -> ProxyStats:
-        """Counters of every backend of the table."""
+        """Counters of every pool and backend, as last seen if the process can't be asked now."""
+        up = True
         try:
             async with self._turn:
                 admin = await self._session()
-                rows = parse_stats(await admin.ask("show stat -1 4 -1"))
+                self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._slots)
         except ProxyFailure:
-            return ProxyStats("down", {}, dict(self._ended))
-        nothing = PoolStats(0, 0, 0)
-        backends = {
-            (pool, backend): rows.get((self._slots[pool], server_name(backend)), nothing)
-            for pool, members in self._table.pools.items()
-            for backend in members
-        }
-        return ProxyStats("up", backends, dict(self._ended))
+            up = False
+        return self._counters.report(self._table, up=up)
 
     async def verify(self) -> bool:
         """Whether both processes still are those that were spoken to; cleans up on the way."""
@@ -370,14 +365,11 @@ class HAProxy:
         doomed = self._served.withdrawn()
         if not doomed:
             return
-        stats = parse_stats(await admin.ask("show stat -1 4 -1"))
+        self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._slots)
         gone = await admin.attempt([f"del server {slot_name(s)}/{name}" for s, name in doomed])
-        pool_of = {slot: pool for pool, slot in self._slots.items()}
         for (slot, name), deleted in zip(doomed, gone, strict=True):
             if deleted:
                 del self._served.servers[slot][name]
-                if (pool := pool_of.get(slot)) and (last := stats.get((slot, name))):
-                    self._ended[pool] = sum_ended(self._ended.get(pool), last)
 
 
 async def _refusal(work: Awaitable[object]) -> ProxyFailure | None:

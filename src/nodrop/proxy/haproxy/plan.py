@@ -13,7 +13,7 @@ from nodrop.proxy.haproxy.slots import (
     server_name,
     slot_name,
 )
-from nodrop.proxy.protocol import Backend, PoolStats, RoutingTable, ServicePort
+from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
 
 #: srv_admin_state bits that don't keep a server from working: "disabled in the configuration",
 #: which stays set after the server was made ready.
@@ -160,34 +160,6 @@ def parse_map(text: str) -> dict[str, str]:
         if len(words := line.split()) == 3:
             entries[words[1]] = words[2]
     return entries
-
-
-def parse_stats(text: str) -> dict[tuple[int, str], PoolStats]:
-    """``show stat`` in CSV → (slot, server) → counters."""
-    header, *rows = [line for line in text.splitlines() if line] or [""]
-    columns = {name: index for index, name in enumerate(header.removeprefix("# ").split(","))}
-    stats = {}
-    for row in rows:
-        cells = row.split(",")
-        if not _is_slot(cells[0]) or cells[1] in (HOLD, "BACKEND", "FRONTEND"):
-            continue
-
-        def number(name: str, cells: list[str] = cells) -> int:
-            return int(cells[columns[name]] or 0)
-
-        stats[(int(cells[0][1:]), cells[1])] = PoolStats(
-            in_flight=number("scur") + number("qcur"),
-            requests=number("stot"),
-            errors=number("econ") + number("eresp"),
-        )
-    return stats
-
-
-def sum_ended(known: PoolStats | None, more: PoolStats) -> PoolStats:
-    """Counters of what has left a pool, with one more that leaves."""
-    if known is None:
-        return PoolStats(0, more.requests, more.errors)
-    return PoolStats(0, known.requests + more.requests, known.errors + more.errors)
 
 
 def _is_slot(name: str) -> bool:
