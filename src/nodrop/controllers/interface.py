@@ -37,7 +37,7 @@ class Outcome:
 
 
 class Observer(Protocol):
-    """Hears of every look at a key, after it: metrics in the engine. Must neither wait nor raise."""
+    """Hears of every look at a key, after it. It must neither wait nor raise."""
 
     def reconciled(self, controller: str, took_s: float, *, error: str, waiting: int) -> None:
         """``error``: reason of what went wrong, else empty; ``waiting``: keys in the queue now."""

@@ -49,7 +49,10 @@ _SHORTEST_POLL_S, _LONGEST_POLL_S = 0.002, 0.05
 
 
 class HAProxy:
-    """Drives the two processes. ``ingress_sockets`` names sockets that the keeper holds."""
+    """Drives the two processes. ``ingress_sockets`` names sockets that the keeper holds.
+
+    Lines about requests go to ``log_socket``: a sample, or with ``access_log`` all.
+    """
 
     def __init__(
         self,
@@ -62,12 +65,15 @@ class HAProxy:
         tls_sockets: Sequence[str] = (),
         slots: int = 256,
         manner: Manner = SERVING,
+        log_socket: Path | None = None,
+        access_log: bool = False,
     ) -> None:
         self._keeper = keeper
         self._processes = Processes(keeper, folder, sockets, binary)
         self._edge = Edge(self._processes)
         self.listen_on(ingress_sockets, tls_sockets)
         self._total, self._manner = slots, manner
+        self._log = (str(log_socket or ""), access_log)
         self._main: Process | None = None
         #: Processes that are told to finish → the pods that they may still send requests to.
         self._old_mains: dict[str, frozenset[str]] = {}
@@ -157,6 +163,10 @@ class HAProxy:
             up = False
         return self._counters.report(self._table, up=up)
 
+    def pool_of(self, slot: str) -> Pool | None:
+        """Whose the slot of a log line is."""
+        return next((pool for pool, n in self._slots.items() if slot_name(n) == slot), None)
+
     async def verify(self) -> bool:
         """Whether both processes still are those that were spoken to; cleans up on the way."""
         async with self._turn:
@@ -201,7 +211,8 @@ class HAProxy:
         return self._main is not None and self._main.shape != self._shape()
 
     def _shape(self) -> str:
-        return f"{self._total} {','.join(self._main_sockets)}"
+        written = "all" if self._log[1] else "sample" if self._log[0] else "none"
+        return f"{self._total} {','.join(self._main_sockets)} log={written}"
 
     async def _change(
         self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
@@ -298,6 +309,8 @@ class HAProxy:
             slots=self._total,
             max_connections=connection_limit(len(self._main_sockets)),
             manner=self._manner,
+            log_socket=self._log[0],
+            access_log=self._log[1],
         )
         return render_main(shape, table, slots)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from nodrop.proxy.haproxy.log import render_logging, render_ring, with_logging
 from nodrop.proxy.haproxy.manner import Manner
 from nodrop.proxy.haproxy.opening import render_global
 from nodrop.proxy.haproxy.services import SERVICES, render_services, services_map
@@ -35,6 +36,10 @@ class MainShape:
     slots: int
     max_connections: int
     manner: Manner = field(default_factory=Manner)
+    log_socket: str = ""
+    """Where lines about requests go; empty: none are written."""
+    access_log: bool = False
+    """Every request with all that is known of it, instead of a sample."""
 
 
 def render_maps(table: RoutingTable, slots: Slots) -> dict[str, dict[str, str]]:
@@ -51,6 +56,7 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
     """The main process: Ingress and Services, HTTP, every slot with its present servers."""
     lines = [
         *render_global(shape.admin_socket, shape.max_connections),
+        *(render_ring(shape.log_socket) if shape.log_socket else ()),
         *_DEFAULTS,
         *shape.manner.defaults(),
         *render_web(shape.web_fds),
@@ -58,7 +64,8 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
         *render_services(shape.services_fd),
         *shape.manner.slots(render_slots(shape.slots, table, slots)),
     ]
-    return "\n".join(lines) + "\n"
+    logging = render_logging(whole=shape.access_log) if shape.log_socket else ()
+    return "\n".join(with_logging(lines, logging)) + "\n"
 
 
 def _no_tls_yet(fds: Iterable[int]) -> list[str]:
