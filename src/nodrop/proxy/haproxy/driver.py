@@ -9,7 +9,6 @@ outlive the control plane and come back after a crash with the table of their co
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +35,7 @@ from nodrop.proxy.haproxy.processes import (
     write_atomically,
 )
 from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_map, render_maps
-from nodrop.proxy.haproxy.slots import HOLD, pod_of_server, slot_name
+from nodrop.proxy.haproxy.slots import HOLD, name_slots, pod_of_server, read_slots, slot_name
 from nodrop.proxy.haproxy.stats import EVERYTHING, Counters, parse_stats
 from nodrop.proxy.protocol import Applied, ProxyFailure, ProxyStats, RoutingTable
 from nodrop.proxy.protocol import ServicePort as Pool
@@ -109,7 +108,7 @@ class HAProxy:
                 for process in await self._processes.running(_MAIN, finishing=True):
                     self._old_mains[process.id] = self._pods_in_config(process)
                 self._total = int(self._main.shape.partition(" ")[0])
-                self._slots = _read_slots(self._processes.folder / _SLOTS_FILE)
+                self._slots = read_slots(self._processes.folder / _SLOTS_FILE)
                 await self._session()
             else:
                 await self._start_main()
@@ -323,8 +322,7 @@ class HAProxy:
             self._write(self._main.config, self._main_config(self._main, table, slots))
 
     def _write_slots(self, slots: dict[Pool, int]) -> None:
-        named = [[*pool, slot] for pool, slot in sorted(slots.items())]
-        self._write(_SLOTS_FILE, json.dumps(named))
+        self._write(_SLOTS_FILE, name_slots(slots))
 
     def _write(self, name: str, text: str) -> None:
         if self._written.get(name) != text:
@@ -394,12 +392,3 @@ async def _refusal(work: Awaitable[object]) -> ProxyFailure | None:
     except ProxyFailure as error:
         return error
     return None
-
-
-def _read_slots(path: Path) -> dict[Pool, int]:
-    """The slots as last written; without a readable file every pool gets a slot anew."""
-    try:
-        named = json.loads(path.read_text())
-        return {Pool(namespace, name, port): slot for namespace, name, port, slot in named}
-    except (OSError, ValueError, TypeError):
-        return {}

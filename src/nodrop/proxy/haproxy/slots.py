@@ -1,8 +1,10 @@
-"""Slots, the spare backend sections that pools are served from, and their servers; pure."""
+"""Slots, the spare backend sections that pools are served from, and their servers; pure but for the file of slots."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
 
@@ -50,6 +52,22 @@ def render_slots(total: int, table: RoutingTable, slots: Slots) -> list[str]:
         else:
             lines += _slot(slot, table.pools.get(pool, ()), pool in table.waiting)
     return lines
+
+
+# The file that says, to an engine that starts, which pool has which slot.
+
+
+def name_slots(slots: Slots) -> str:
+    return json.dumps([[*pool, slot] for pool, slot in sorted(slots.items())])
+
+
+def read_slots(path: Path) -> dict[ServicePort, int]:
+    """The slots as last written; without a readable file every pool gets a slot anew."""
+    try:
+        named = json.loads(path.read_text())
+        return {ServicePort(namespace, name, port): slot for namespace, name, port, slot in named}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 # Private
