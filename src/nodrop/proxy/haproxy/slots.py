@@ -1,4 +1,4 @@
-"""Slots, the spare backend sections that pools are served from, and their servers; pure but for the file of slots."""
+"""Slots, the spare backend sections that pools are served from, their servers and file."""
 
 from __future__ import annotations
 
