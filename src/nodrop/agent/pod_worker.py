@@ -69,15 +69,19 @@ class PodWorker:
                 self._containers.redefine()
         deletion = pod["metadata"].get("deletionTimestamp") or ""
         if deletion != self._deletion:
-            self._deletion = deletion
+            again, self._deletion = bool(self._deletion), deletion
             self._deleted.set()
-            self._end_within(budget_of(pod, self._now()))
+            budget = budget_of(pod, self._now())
+            # A second delete counts from the first one, whatever the wall clock says by now.
+            left_s = budget.grace_s - self._used_s() if again else budget.left_s(self._now())
+            self._end_within(budget, max(0.0, left_s))
 
     def vanished(self) -> None:
         """The object is gone: what still runs is stopped in about 2 s."""
         self._context.vanished.set()
         self._deleted.set()
-        self._end_within(forced_budget(self._now()))
+        budget = forced_budget(self._now())
+        self._end_within(budget, budget.grace_s)
 
     def wake(self) -> None:
         """A ConfigMap or Secret of the namespace has changed."""
@@ -173,7 +177,8 @@ class PodWorker:
         await self._context.emit("Normal", Reason.DEADLINE_EXCEEDED, _DEADLINE_EXCEEDED)
         if not self._context.terminating.is_set():
             self._context.failure = ("DeadlineExceeded", _DEADLINE_EXCEEDED)
-            self._end_within(Budget(self._now(), self._context.spec.grace_s))
+            budget = Budget(self._now(), self._context.spec.grace_s)
+            self._end_within(budget, budget.grace_s)
 
     def _active_left_s(self) -> float | None:
         deadline_s = self._context.spec.deadline_s
@@ -185,12 +190,11 @@ class PodWorker:
 
     # The end
 
-    def _end_within(self, budget: Budget) -> None:
-        """Begin the end, or move its deadline."""
+    def _end_within(self, budget: Budget, left_s: float) -> None:
+        """Begin the end, or move its deadline: ``left_s`` seconds of ``budget`` are left."""
         self._budget = budget
         self._context.terminating.set()
         self.wake()
-        left_s = budget.left_s(self._now())
         self._ends = Deadline.in_s(left_s)
         if self._withdrawing is not None:
             self._withdrawing.move_to(0)  # it is asked again, with what is left now
@@ -313,11 +317,14 @@ class PodWorker:
         assert self._budget is not None
         return self._ends.left_s
 
+    def _used_s(self) -> float:
+        """How much of the grace period is used up."""
+        return self._budget.grace_s - self._left_s() if self._budget else 0.0
+
     def _drain_left_s(self) -> float:
         assert self._budget is not None
         sleep_s = longest_sleep_s(self._context.spec)
-        used_s = self._budget.grace_s - self._left_s()
-        return max(0.0, drain_share_s(self._budget.grace_s, sleep_s) - used_s)
+        return max(0.0, drain_share_s(self._budget.grace_s, sleep_s) - self._used_s())
 
     async def _ending_within(self, seconds: float) -> bool:
         try:

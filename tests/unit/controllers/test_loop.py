@@ -20,6 +20,7 @@ from nodrop.events import Reason
 from nodrop.model.errors import ApiError, conflict, not_found
 from nodrop.model.kinds import CONFIGMAP, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision, Uid, key_of
+from nodrop.sim.loop import run_virtual
 
 KEY = ObjectKey(CONFIGMAP, "default", "a")
 OTHER = ObjectKey(CONFIGMAP, "default", "b")
@@ -215,6 +216,27 @@ async def test_failures_are_counted_until_one_look_goes_well() -> None:
     queue.forget(KEY)
     assert queue.add_failed(KEY) == 1
     queue.close()
+
+
+def test_a_failed_key_waits_5_ms_and_twice_as_long_each_time_15_times() -> None:
+    """Upstream's numbers; after them only an event or the periodic look tries again."""
+
+    async def delays_s() -> list[float]:
+        queue, loop = WorkQueue(), asyncio.get_running_loop()
+        found = []
+        for _ in range(15):
+            began_s = loop.time()
+            queue.add_failed(KEY)
+            await queue.get()
+            found.append(loop.time() - began_s)
+            queue.done(KEY)
+        assert queue.add_failed(KEY) == 16
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(queue.get(), 3600)
+        return found
+
+    wanted = [0.005 * 2**tries for tries in range(15)]
+    assert run_virtual(delays_s()) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_creates_go_out_in_doubling_batches_and_the_rest_one_by_one() -> None:
