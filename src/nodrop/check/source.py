@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,17 @@ class BrokenManifest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One object of a manifest. ``line`` counts from 1; ``folder`` is what relative paths mean."""
+    """One object of a manifest. ``line`` counts from 1; ``folder`` is what relative paths mean.
+
+    ``node`` and ``text`` (the parsed tree and the whole file) tell where each field stands.
+    """
 
     obj: Obj
     file: str
     line: int
     folder: Path
+    node: yaml.Node | None = field(default=None, compare=False, repr=False)
+    text: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
@@ -60,7 +65,14 @@ def _boolean(loader: Any, node: Any) -> bool:
 
 
 def _integer(loader: Any, node: Any) -> int:
-    text = loader.construct_scalar(node).replace("_", "")
+    """Raises ConstructorError for what no integer is made of, such as ``0x_``."""
+    try:
+        return _whole(loader.construct_scalar(node).replace("_", ""))
+    except ValueError as error:
+        raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
+
+def _whole(text: str) -> int:
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("+-")
     for prefix, base in (("0b", 2), ("0o", 8), ("0x", 16)):
@@ -117,16 +129,18 @@ def read_text(text: str, *, file: str, folder: Path) -> Iterator[Document]:
         while loader.check_node():
             node = loader.get_node()
             value = loader.construct_document(node)
-            line = node.start_mark.line + 1
             if value is None:
                 continue
-            yield from _objects(value, file=file, line=line, folder=folder)
+            whole = _Place(file, folder, text, node)
+            yield from _objects(value, whole)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         raise BrokenManifest(f"{where}: not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise BrokenManifest(f"{file}: not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise BrokenManifest(f"{file}: not a manifest: nested too deeply") from error
     finally:
         loader.dispose()
 
@@ -178,20 +192,44 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _objects(value: object, *, file: str, line: int, folder: Path) -> Iterator[Document]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an object stands: its file and its part of the parsed tree."""
+
+    file: str
+    folder: Path
+    text: str
+    node: yaml.Node
+
+    @property
+    def line(self) -> int:
+        return int(self.node.start_mark.line) + 1
+
+    def item(self, index: int) -> _Place:
+        """The place of one object of a List."""
+        for key, value in self.node.value:
+            if key.value == "items" and isinstance(value, yaml.SequenceNode):
+                return replace(self, node=value.value[index])
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def _objects(value: object, place: _Place) -> Iterator[Document]:
     if not isinstance(value, dict):
         raise BrokenManifest(
-            f"{file}:{line}: a Kubernetes object is a mapping with apiVersion and kind, "
+            f"{place}: a Kubernetes object is a mapping with apiVersion and kind, "
             f"but this is a {type(value).__name__}"
         )
-    if value.get("kind") == "List" and isinstance(value.get("items"), list):
-        for item in value["items"]:
-            yield from _objects(item, file=file, line=line, folder=folder)
+    if str(value.get("kind")).endswith("List") and isinstance(value.get("items"), list):
+        for index, item in enumerate(value["items"]):
+            yield from _objects(item, place.item(index))
         return
-    for field in ("apiVersion", "kind"):
-        if not isinstance(value.get(field), str):
-            raise BrokenManifest(f"{file}:{line}: {field}: Required value: e.g. apps/v1 Deployment")
+    for name in ("apiVersion", "kind"):
+        if not isinstance(value.get(name), str):
+            raise BrokenManifest(f"{place}: {name}: Required value: e.g. apps/v1 Deployment")
     metadata = value.get("metadata")
     if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
-        raise BrokenManifest(f"{file}:{line}: metadata.name: Required value: every object has one")
-    yield Document(value, file, line, folder)
+        raise BrokenManifest(f"{place}: metadata.name: Required value: every object has one")
+    yield Document(value, place.file, place.line, place.folder, place.node, place.text)

@@ -52,7 +52,7 @@ def test_documents_know_their_lines_and_lists_are_taken_apart() -> None:
     text = f"---\n{HEAD}---\napiVersion: v1\nkind: List\nitems:\n- {{apiVersion: v1, kind: Pod, "
     text += "metadata: {name: p}}\n"
     documents = list(read_text(text, file="app.yaml", folder=Path()))
-    assert [str(d) for d in documents] == ["app.yaml:2", "app.yaml:6"]
+    assert [str(d) for d in documents] == ["app.yaml:2", "app.yaml:9"]
     assert [d.obj["kind"] for d in documents] == ["ConfigMap", "Pod"]
 
 
