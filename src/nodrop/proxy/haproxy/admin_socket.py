@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nodrop.proxy.protocol import ProxyFailure
@@ -148,3 +148,14 @@ class AdminSocket:
     def _break(self) -> None:
         self.broken = True
         self._writer.close()
+
+
+async def refusal_of(work: Awaitable[object]) -> ProxyFailure | None:
+    """What HAProxy has refused of ``work``, if anything. Raises Disconnected."""
+    try:
+        await work
+    except Disconnected:
+        raise
+    except ProxyFailure as error:
+        return error
+    return None

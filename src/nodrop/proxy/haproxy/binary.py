@@ -35,7 +35,7 @@ def find_binary(path: str | None = None, *, wheel: bool = True) -> Path:
     Raises ProxyFailure, saying how to get one, when there is none from 2.6 on.
     """
     places = (_on_path(path), _in_wheel() if wheel else None)
-    candidates = [(found, _version_of(found)) for found in places if found]
+    candidates = [(found, version_of(found)) for found in places if found]
     if chosen := choose_binary(candidates):
         return chosen
     if not candidates:
@@ -61,7 +61,8 @@ def _in_wheel() -> Path | None:
     return found if found.exists() else None
 
 
-def _version_of(program: Path) -> tuple[int, ...]:
+def version_of(program: Path) -> tuple[int, ...]:
+    """What a program says it is, e.g. (2, 8, 25); () for one that does not run or says nothing."""
     try:
         done = subprocess.run(
             [program, "-v"], capture_output=True, text=True, timeout=_ASK_S, check=False

@@ -9,12 +9,13 @@ outlive the control plane and come back after a crash with the table of their co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from nodrop.keeper.protocol import Keeper
-from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
+from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected, refusal_of
 from nodrop.proxy.haproxy.edge import Edge
 from nodrop.proxy.haproxy.fitness import fit_table
 from nodrop.proxy.haproxy.manner import SERVING, Manner
@@ -22,7 +23,6 @@ from nodrop.proxy.haproxy.plan import (
     Served,
     diff_servers,
     parse_map,
-    parse_server_names,
     parse_servers,
     plan_slots,
     pools_of,
@@ -35,10 +35,13 @@ from nodrop.proxy.haproxy.processes import (
     write_atomically,
 )
 from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_map, render_maps
-from nodrop.proxy.haproxy.slots import HOLD, name_slots, pod_of_server, read_slots, slot_name
+from nodrop.proxy.haproxy.retired import RetiredMains
+from nodrop.proxy.haproxy.slots import name_slots, pod_of_server, read_slots, slot_name
 from nodrop.proxy.haproxy.stats import EVERYTHING, Counters, parse_stats
 from nodrop.proxy.protocol import Applied, ProxyFailure, ProxyStats, RoutingTable
 from nodrop.proxy.protocol import ServicePort as Pool
+
+log = logging.getLogger(__name__)
 
 _MAIN = "proxy-main"
 _SERVICES_SOCKET = "proxy/services"
@@ -74,8 +77,8 @@ class HAProxy:
         self._total, self._manner = slots, manner
         self._log = (str(log_socket or ""), access_log)
         self._main: Process | None = None
-        #: Processes that are told to finish → the pods that they may still send requests to.
-        self._old_mains: dict[str, frozenset[str]] = {}
+        self._retired = RetiredMains(self._processes, _MAIN)
+        self._knows_table = False
         self._admin: AdminSocket | None = None
         self._served = Served()
         self._slots: dict[Pool, int] = {}
@@ -91,7 +94,7 @@ class HAProxy:
 
     def sockets_in_use(self) -> frozenset[str]:
         """Names of the held sockets that a restarted main would need."""
-        running = self._main.shape.partition(" ")[2].split(",") if self._main else ()
+        running = self._main.shape.split(" ")[1].split(",") if self._main else ()
         return frozenset((*running, *self._main_sockets))
 
     async def start(self) -> None:
@@ -102,20 +105,22 @@ class HAProxy:
             port = await self._processes.listen(_SERVICES_SOCKET, "127.0.0.1")
             running = await self._processes.running(_MAIN)
             if running:
-                self._main = running[-1]
-                for process in running[:-1]:  # a replacement that was cut short
-                    await self._processes.finish(process)
-                for process in await self._processes.running(_MAIN, finishing=True):
-                    self._old_mains[process.id] = self._pods_in_config(process)
+                self._main = await self._processes.newest(running)
                 self._total = int(self._main.shape.partition(" ")[0])
                 self._slots = read_slots(self._processes.folder / _SLOTS_FILE)
                 await self._session()
+                await self._retired.find()
+                await self._retire_strays()
             else:
                 await self._start_main()
             await self._edge.find(f"127.0.0.1:{port}")
 
     async def close(self) -> None:
-        """Let go of the processes; both go on serving."""
+        """Let go of the processes; they go on serving."""
+        await self._retired.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         if self._admin is not None:
             await self._admin.close()
             self._admin = None
@@ -126,7 +131,26 @@ class HAProxy:
             await self._edge.serve(())
             for process in await self._processes.running(_MAIN):
                 await self._processes.finish(process)
+            await self._retired.stop()
             await self.close()
+
+    async def replace(self, binary: Path) -> None:
+        """Hand all connections over to new processes of ``binary``; nothing is lost.
+
+        Raises ProxyFailure when they don't come up, or no table was applied yet: those that
+        serve go on.
+        """
+        async with self._turn:
+            if not self._knows_table:
+                raise ProxyFailure("the proxy is not replaced: it has no routing table yet")
+            before, self._processes.binary = self._processes.binary, binary
+            try:
+                await self._session()
+                await self._grow(self._table)
+                await self._edge.replace()
+            except ProxyFailure:
+                self._processes.binary = before
+                raise
 
     async def apply(self, table: RoutingTable) -> Applied:
         """Serve ``table``; returns when HAProxy has answered every command."""
@@ -176,11 +200,8 @@ class HAProxy:
                 await self._sweep(self._admin)
             except Disconnected:
                 return False
-            await self._look_at_old_mains()
-            for process in await self._processes.running(_MAIN):
-                if process != self._main:
-                    await self._processes.finish(process)
-                    self._old_mains[process.id] = self._pods_in_config(process)
+            await self._retired.look()
+            await self._retire_strays()
             return await self._edge.alive()
 
     # Private: everything below holds the turn, but for _in_flight.
@@ -191,15 +212,23 @@ class HAProxy:
         reloads = 0
         slots = await self._assign(admin, table)
         if slots is None or self._outdated():
-            admin = await self._grow(table)
-            slots = self._slots
-            reloads += 1
+            try:
+                admin = await self._grow(table)
+            except ProxyFailure as failure:
+                if slots is None:
+                    raise
+                log.error("the proxy stays as it is: %s", failure)  # verify has it tried again
+                admin = await self._session()
+            else:
+                slots, reloads = self._slots, 1
         refused = await self._edge.hold(table.listeners)
         try:
             await self._change(admin, table, slots)
         except BaseException:
-            await self.close()  # what is served now is unknown: read it back next time
+            await self._hang_up()  # what is served now is unknown: read it back next time
             raise
+        await self._retired.apply(table)
+        self._knows_table = True
         reloads += await self._edge.serve(
             [listener for listener in table.listeners if listener not in refused]
         )
@@ -218,10 +247,10 @@ class HAProxy:
     ) -> None:
         """New pods first, before the files, which take a moment; whoever leaves goes last."""
         change = diff_servers(self._served, table, slots)
-        refusal = await _refusal(admin.execute(change.before))
+        refusal = await refusal_of(admin.execute(change.before))
         self._write_files(table, slots)
         if refusal is None:
-            refusal = await _refusal(self._replace_maps(admin, table, slots))
+            refusal = await refusal_of(self._replace_maps(admin, table, slots))
         # Who must leave leaves all the same.
         await admin.execute(change.after)
         if refusal is not None:
@@ -280,23 +309,33 @@ class HAProxy:
         self._main, self._admin = process, admin
 
     async def _grow(self, table: RoutingTable) -> AdminSocket:
-        """A new process, for more slots or other sockets; the old one ends with its connections."""
-        old = self._main
+        """A new process, for more slots or other sockets; all is as before if it fails."""
+        old, before = self._main, (self._slots, self._table, self._total)
         pools = pools_of(table)
         while self._total < len(pools) * 5 // 4:
             self._total *= 2
-        slots = plan_slots(pools, {}, total=self._total, occupied=())
+        slots = plan_slots(pools, self._slots, total=self._total, occupied=())
         assert slots is not None
-        pods = self._remember_pods(old)
-        await self.close()
+        if old is not None:
+            self._write(old.slots, name_slots(self._slots))
+        await self._hang_up()
         self._slots, self._table = slots, table
-        self._write_slots(slots)  # the old one's own file says what it knows until its end
-        await self._start_main()
+        try:
+            await self._start_main()
+        except ProxyFailure:
+            self._slots, self._table, self._total = before
+            raise
+        self._write_slots(slots)
         assert self._admin is not None
         if old is not None:
-            self._old_mains[old.id] = pods
-            await self._processes.finish(old)
+            await self._retired.add(old)
         return self._admin
+
+    async def _retire_strays(self) -> None:
+        """Whoever serves beside main was left over by a replacement that was cut short."""
+        for process in await self._processes.running(_MAIN):
+            if process != self._main:
+                await self._retired.add(process)
 
     def _main_config(self, process: Process, table: RoutingTable, slots: dict[Pool, int]) -> str:
         services_fd, *fds = fd_numbers(self._main_sockets).values()
@@ -345,31 +384,7 @@ class HAProxy:
             for (_, server), stats in parse_stats(answer).items()
             if pod_of_server(server) == pod
         )
-        # A process that finishes can't be told about pods any more: wait for its end.
-        await self._look_at_old_mains()
-        return here + sum(pod in pods for pods in self._old_mains.values())
-
-    def _remember_pods(self, main: Process | None) -> frozenset[str]:
-        """The pods that ``main`` knows, withdrawn ones too; in its file for who comes after us."""
-        if main is None:
-            return frozenset()
-        names = sorted({name for slot in self._served.servers.values() for name in slot} - {HOLD})
-        known = "".join(f"# server {name}\n" for name in names)
-        self._write(main.config, self._main_config(main, self._table, self._slots) + known)
-        return self._pods_in_config(main)
-
-    def _pods_in_config(self, main: Process) -> frozenset[str]:
-        try:
-            text = (self._processes.folder / main.config).read_text()
-        except OSError:
-            return frozenset()
-        return frozenset(map(pod_of_server, parse_server_names(text)))
-
-    async def _look_at_old_mains(self) -> None:
-        if self._old_mains:
-            finishing = await self._processes.running(_MAIN, finishing=True)
-            left = {process.id for process in finishing}
-            self._old_mains = {id: pods for id, pods in self._old_mains.items() if id in left}
+        return here + await self._retired.in_flight(pod)
 
     async def _sweep(self, admin: AdminSocket) -> None:
         """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""
@@ -381,14 +396,3 @@ class HAProxy:
         for (slot, name), deleted in zip(doomed, gone, strict=True):
             if deleted:
                 del self._served.servers[slot][name]
-
-
-async def _refusal(work: Awaitable[object]) -> ProxyFailure | None:
-    """What HAProxy has refused. Raises Disconnected."""
-    try:
-        await work
-    except Disconnected:
-        raise
-    except ProxyFailure as error:
-        return error
-    return None

@@ -89,6 +89,11 @@ class Edge:
             await self._unlisten(name)
         return started
 
+    async def replace(self) -> None:
+        """Hand over to a new process, for another program."""
+        if self._current is not None:
+            await self._replace(self._names())
+
     def _names(self) -> list[str]:
         return self._current.shape.split(",") if self._current else []
 

@@ -14,7 +14,8 @@ from nodrop.keeper.protocol import Keeper, KeeperFailure, ProcessRecord, Process
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.protocol import ProxyFailure
 
-ROLE, GENERATION, SHAPE = "nodrop.dev/proxy", "generation", "shape"
+ROLE, GENERATION, SHAPE, PROGRAM = "nodrop.dev/proxy", "generation", "shape", "program"
+_RETIRED = "retired"
 _FIRST_FD = 10
 _START_S = 10.0
 _POLL_S = 0.005
@@ -33,6 +34,11 @@ class Process:
     @property
     def config(self) -> str:
         return f"{self.role}-{self.generation}.cfg"
+
+    @property
+    def slots(self) -> str:
+        """The file that says what the slots of a replaced one are for."""
+        return f"{self.role}-{self.generation}.slots.json"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -77,6 +83,8 @@ class Processes:
     async def running(self, role: str, *, finishing: bool = False) -> list[Process]:
         """The processes of a role, oldest first: those that serve, or those told to finish.
 
+        Retired ones are neither.
+
         Records of ended ones are removed on the way.
         """
         found = []
@@ -86,9 +94,32 @@ class Processes:
             process = _process(record)
             if record.exit_code is not None:
                 await self._forget(process)
-            elif _told_to_finish(record) is finishing:
+            elif _told_to_finish(record) is finishing and (finishing or not _is_retired(record)):
                 found.append(process)
         return sorted(found, key=lambda process: process.generation)
+
+    async def retired(self, role: str) -> list[tuple[Process, float]]:
+        """Those that were replaced and are not told to finish yet, with the time of ``retire``."""
+        return [
+            (_process(record), float(record.notes[_RETIRED]))
+            for record in await self._records()
+            if record.labels.get(ROLE) == role
+            and record.exit_code is None
+            and _is_retired(record)
+            and not _told_to_finish(record)
+        ]
+
+    async def newest(self, running: list[Process]) -> Process:
+        """The last of ``running`` that answers; younger ones, which came up only in part, end."""
+        for younger in range(len(running) - 1, 0, -1):
+            try:
+                admin = await self.connect(running[younger], restarts=1)
+            except ProxyFailure:
+                await self.kill(running[younger])
+            else:
+                await admin.close()
+                return running[younger]
+        return running[0]
 
     async def next(self, role: str, shape: str) -> Process:
         """Name the process that follows all those known."""
@@ -119,6 +150,7 @@ class Processes:
                 ROLE: process.role,
                 GENERATION: str(process.generation),
                 SHAPE: process.shape,
+                PROGRAM: str(self.binary),
             },
         )
         try:
@@ -128,7 +160,7 @@ class Processes:
         try:
             return await self.connect(process, restarts=1)
         except ProxyFailure as error:
-            await self._kill(process)
+            await self.kill(process)
             raise ProxyFailure(f"{self.binary} does not start: {_tail(log)}") from error
 
     async def connect(self, process: Process, *, restarts: int | None = None) -> AdminSocket:
@@ -146,11 +178,27 @@ class Processes:
                 await self._check_alive(process, restarts)
             await asyncio.sleep(_POLL_S)
 
+    async def retire(self, process: Process, at_s: float) -> None:
+        """Note that another has taken its place; it is not started again when it ends."""
+        try:
+            await self.keeper.note(process.id, _RETIRED, str(at_s))
+            await self.keeper.retire(process.id)
+        except KeeperFailure as error:
+            if error.code != "ESRCH":
+                raise ProxyFailure(f"can't retire {process.id}: {error}") from error
+
+    async def end(self, process: Process) -> None:
+        """End it now, with whatever it still has in hand."""
+        await self._signal(process, signal.SIGTERM)
+
     async def finish(self, process: Process) -> None:
         """Tell it to take nothing new and to end with its last connection."""
+        await self._signal(process, signal.SIGUSR1)
+
+    async def _signal(self, process: Process, number: int) -> None:
         try:
             await self.keeper.retire(process.id)
-            await self.keeper.signal(process.id, signal.SIGUSR1)
+            await self.keeper.signal(process.id, number)
         except KeeperFailure as error:
             if error.code != "ESRCH":  # it has ended already
                 raise ProxyFailure(f"can't end {process.id}: {error}") from error
@@ -161,7 +209,7 @@ class Processes:
         except KeeperFailure as error:
             raise ProxyFailure(f"can't list the proxy's processes: {error}") from error
 
-    async def _kill(self, process: Process) -> None:
+    async def kill(self, process: Process) -> None:
         try:
             await self.keeper.retire(process.id)
             await self.keeper.signal(process.id, signal.SIGKILL)
@@ -182,6 +230,7 @@ class Processes:
         except KeeperFailure:
             return  # not ended yet, or not there
         (self.folder / process.config).unlink(missing_ok=True)
+        (self.folder / process.slots).unlink(missing_ok=True)
         self.admin_path(process).unlink(missing_ok=True)
 
 
@@ -192,6 +241,10 @@ def fd_numbers(listening: Sequence[str]) -> Mapping[str, int]:
 
 def _told_to_finish(record: ProcessRecord) -> bool:
     return any(number == signal.SIGUSR1 for number, _ in record.signals)
+
+
+def _is_retired(record: ProcessRecord) -> bool:
+    return _RETIRED in record.notes
 
 
 def _process(record: ProcessRecord) -> Process:

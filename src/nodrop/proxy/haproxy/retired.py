@@ -1,0 +1,231 @@
+"""Main processes that were replaced: they take nothing new and end with their last connection.
+
+One that is merely told to finish (SIGUSR1) can't be told about pods any more: a request on a
+connection that it keeps would go to a pod that has ended since. So a replaced one is not told to
+finish. Its frontends are shut down over its admin socket: it lets go of the listening sockets,
+every answer from then on closes its connection (idle ones are not cut under a request), and its
+servers follow the table like those of the process that serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
+from nodrop.proxy.haproxy.plan import (
+    Change,
+    Served,
+    diff_servers,
+    parse_server_names,
+    parse_servers,
+)
+from nodrop.proxy.haproxy.processes import Process, Processes, write_atomically
+from nodrop.proxy.haproxy.slots import HOLD, Slots, pod_of_server, read_slots, slot_name
+from nodrop.proxy.haproxy.stats import parse_stats
+from nodrop.proxy.protocol import ProxyFailure, RoutingTable
+
+log = logging.getLogger(__name__)
+
+#: How long a replaced process may go on for its last connections: as long as an answer may take
+#: (timeout server). Tunnels (WebSockets) that are older are cut then.
+LONGEST_S = 3600.0
+
+
+def only_withdraw(served: Served, table: RoutingTable) -> Change:
+    """For a process of which it is not known what its slots are for: no pod comes, some leave."""
+    pods = table.pods()
+    stays = {
+        slot: {
+            name: ready and (name == HOLD or pod_of_server(name) in pods)
+            for name, ready in servers.items()
+        }
+        for slot, servers in served.servers.items()
+    }
+    leaves = [
+        f"set server {slot_name(slot)}/{name} state maint"
+        for slot, servers in served.servers.items()
+        for name, ready in servers.items()
+        if ready and not stays[slot][name]
+    ]
+    return Change((), tuple(leaves), stays)
+
+
+@dataclass(slots=True)
+class _Retired:
+    """``slots`` says which pool has which slot in it: those it had when it was replaced."""
+
+    process: Process
+    since_s: float
+    slots: Slots
+    admin: AdminSocket | None = None
+    served: Served = field(default_factory=Served)
+
+
+class RetiredMains:
+    """Those that still have connections. Times are ``loop.time()``, the same for all engines."""
+
+    def __init__(self, processes: Processes, role: str) -> None:
+        self._processes = processes
+        self._role = role
+        self._following: dict[str, _Retired] = {}
+        #: Those that can't be told anything → the pods that they may still send requests to.
+        self._deaf: dict[str, frozenset[str]] = {}
+        self._opening = asyncio.Lock()
+
+    async def find(self) -> None:
+        """Adopt those that an engine before us has replaced."""
+        for process in await self._processes.running(self._role, finishing=True):
+            self._deaf[process.id] = self._pods_in_config(process)
+        for process, since_s in await self._processes.retired(self._role):
+            await self._processes.retire(process, since_s)  # a note may be all that was done
+            await self._add(process, since_s)
+
+    async def add(self, process: Process) -> None:
+        """``process`` is replaced: it takes nothing new from now on.
+
+        Its file of slots tells which pools it serves; without one it only lets go of pods.
+        """
+        since_s = asyncio.get_running_loop().time()
+        await self._processes.retire(process, since_s)
+        await self._add(process, since_s)
+
+    async def apply(self, table: RoutingTable) -> None:
+        """Make all follow; whoever can't is told to finish, and waited for by ``in_flight``."""
+        for one in tuple(self._following.values()):
+            try:
+                admin = await self._session(one)
+                change = (
+                    diff_servers(one.served, table, one.slots)
+                    if one.slots
+                    else only_withdraw(one.served, table)
+                )
+                await admin.execute(change.before)
+                await admin.execute(change.after)
+                one.served.servers = change.servers
+            except ProxyFailure as failure:
+                await self._give_up(one, failure)
+
+    async def in_flight(self, pod: str) -> int:
+        """Requests that they have in hand for ``pod``; 1 for each that can't be asked."""
+        left = 0
+        for one in tuple(self._following.values()):
+            try:
+                admin = await self._session(one)
+                for slot in sorted(one.served.slots_of(pod)):
+                    rows = parse_stats(await admin.ask(f"show stat {slot_name(slot)} 4 -1"))
+                    left += sum(
+                        stats.in_flight
+                        for (_, server), stats in rows.items()
+                        if pod_of_server(server) == pod
+                    )
+            except ProxyFailure as failure:
+                await self._give_up(one, failure)
+        if self._deaf:
+            await self._look_at_deaf()
+        return left + sum(pod in pods for pods in self._deaf.values())
+
+    async def look(self) -> None:
+        """End those without connections, and those that are too old."""
+        now_s = asyncio.get_running_loop().time()
+        for one in tuple(self._following.values()):
+            try:
+                connections = await _connections(await self._session(one))
+            except ProxyFailure as failure:
+                await self._give_up(one, failure)
+                continue
+            if connections and now_s - one.since_s < LONGEST_S:
+                continue
+            if connections:
+                log.warning("%s is ended with %d old connections", one.process.id, connections)
+            await self._processes.end(one.process)
+            await self._forget(one)
+        await self._look_at_deaf()
+
+    async def stop(self) -> None:
+        """Have all finish: the engine ends."""
+        for one in tuple(self._following.values()):
+            await self._processes.finish(one.process)
+            await self._forget(one)
+
+    async def close(self) -> None:
+        """Let go of them; they go on."""
+        for one in self._following.values():
+            if one.admin is not None:
+                await one.admin.close()
+                one.admin = None
+
+    # Private
+
+    async def _add(self, process: Process, since_s: float) -> None:
+        slots = read_slots(self._processes.folder / process.slots)
+        one = _Retired(process, since_s, slots)
+        self._following[one.process.id] = one
+        try:
+            admin = await self._session(one)
+            for name in await _open_frontends(admin):
+                await admin.ask(f"shutdown frontend {name}")
+        except ProxyFailure as failure:
+            await self._give_up(one, failure)
+
+    async def _session(self, one: _Retired) -> AdminSocket:
+        async with self._opening:
+            if one.admin is None or one.admin.broken:
+                one.admin = await AdminSocket.open(self._processes.admin_path(one.process))
+                one.served = Served(parse_servers(await one.admin.ask("show servers state")))
+            return one.admin
+
+    async def _give_up(self, one: _Retired, failure: ProxyFailure) -> None:
+        """It has ended, or must: nothing may be sent to pods that it does not know are gone."""
+        await self._forget(one)
+        left = [process.id for process, _ in await self._processes.retired(self._role)]
+        if one.process.id not in left:
+            return
+        if not isinstance(failure, Disconnected):
+            log.warning("%s does not follow and is told to finish: %s", one.process.id, failure)
+        self._deaf[one.process.id] = self._remember_pods(one)
+        await self._processes.finish(one.process)
+
+    async def _forget(self, one: _Retired) -> None:
+        self._following.pop(one.process.id, None)
+        if one.admin is not None:
+            await one.admin.close()
+
+    async def _look_at_deaf(self) -> None:
+        if self._deaf:
+            finishing = await self._processes.running(self._role, finishing=True)
+            left = {process.id for process in finishing}
+            self._deaf = {id: pods for id, pods in self._deaf.items() if id in left}
+
+    def _remember_pods(self, one: _Retired) -> frozenset[str]:
+        """All pods that it knows, withdrawn ones too; in its file for who comes after us."""
+        known = {name for servers in one.served.servers.values() for name in servers} - {HOLD}
+        file = self._processes.folder / one.process.config
+        try:
+            text = file.read_text()
+        except OSError:
+            text = ""
+        write_atomically(file, text + "".join(f"# server {name}\n" for name in sorted(known)))
+        return self._pods_in_config(one.process)
+
+    def _pods_in_config(self, process: Process) -> frozenset[str]:
+        try:
+            text = (self._processes.folder / process.config).read_text()
+        except OSError:
+            return frozenset()
+        return frozenset(map(pod_of_server, parse_server_names(text)))
+
+
+async def _open_frontends(admin: AdminSocket) -> list[str]:
+    rows = _rows(await admin.ask("show stat -1 1 -1"))
+    return [row["# pxname"] for row in rows if row["status"] != "STOP"]
+
+
+async def _connections(admin: AdminSocket) -> int:
+    return sum(int(row["scur"]) for row in _rows(await admin.ask("show stat -1 1 -1")))
+
+
+def _rows(text: str) -> list[dict[str, str]]:
+    header, *lines = [line.split(",") for line in text.splitlines() if line] or [[]]
+    return [dict(zip(header, line, strict=False)) for line in lines]

@@ -1,0 +1,166 @@
+"""Replacing HAProxy under load, by itself or by another version: nothing is lost, ever."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from nodrop.proxy.haproxy.binary import find_binary, parse_version, version_of
+from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.protocol import Listener, ProxyFailure
+from tests.integration.test_proxy_haproxy import World, free_port, swap, table, world
+from tests.unit.proxy.support import Client, Load, Pod
+
+__all__ = ["world"]
+
+_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+
+
+def other_haproxy() -> Path:
+    """The system's HAProxy; the test is skipped where there is none besides the wheel's."""
+    found = shutil.which("haproxy", path=_PATH)
+    if found is None:
+        pytest.skip("no second HAProxy on PATH (apt-get install haproxy)")
+    return Path(found)
+
+
+async def test_replaced_again_and_again_between_two_versions_under_load(world: World) -> None:
+    """S13: swaps of all pods go on meanwhile; each old pod dies at once when it is drained."""
+    programs = (other_haproxy(), find_binary())
+    assert version_of(programs[0]) != version_of(programs[1]) != ()
+    await _replace_under_load(world, programs, times=6)
+
+
+async def test_replaced_by_itself_under_load(world: World) -> None:
+    await _replace_under_load(world, (find_binary(),), times=4)
+
+
+async def _replace_under_load(world: World, programs: tuple[Path, ...], times: int) -> None:
+    proxy = await world.driver()
+    listener = Listener("127.0.0.1", await free_port(world.keeper))
+    pods = [await Pod("v0", delay_s=0.005).start()]
+    await proxy.apply(table(*pods, listener=listener))
+    async with Load("127.0.0.1", world.port) as web, Load(*listener) as service:
+        for number in range(1, times + 1):
+            await proxy.replace(programs[number % len(programs)])
+            new = [Pod(f"v{number}", delay_s=0.005)]
+            await swap(proxy, pods, new, listener)
+            pods = new
+            await web.reached(30)
+            await service.reached(30)
+    assert (web.lost, service.lost) == ([], [])
+    assert await mains(proxy) == 1
+    async with asyncio.timeout(30):
+        while await proxy._processes.retired("proxy-main"):
+            await proxy.verify()
+            await asyncio.sleep(0.05)
+    await proxy.close()
+
+
+async def mains(proxy: HAProxy) -> int:
+    return len(await proxy._processes.running("proxy-main"))
+
+
+async def test_what_a_replaced_main_has_in_hand_is_waited_for(world: World) -> None:
+    """Also by an engine that starts after the replacement; then it ends by itself."""
+    proxy = await world.driver()
+    old, new = await Pod("old", delay_s=1.5).start(), await Pod("new").start()
+    await proxy.apply(table(old))
+    async with asyncio.TaskGroup() as group:
+        slow = group.create_task(Client("127.0.0.1", world.port).request("/slow"))
+        while not old.requests:
+            await asyncio.sleep(0.01)
+        await proxy.replace(find_binary())
+        await proxy.apply(table(new))
+        await proxy.close()
+        again = await world.driver()
+        for driver in (proxy, again):
+            assert await driver.drain("uid-old", 0.1) == 1
+        assert await again.drain("uid-old", 20) == 0
+        assert await slow == (200, "old")
+    await again.apply(table(new))
+    async with asyncio.timeout(30):
+        while await again._processes.retired("proxy-main"):
+            await again.verify()
+            await asyncio.sleep(0.05)
+    await again.close()
+    await proxy.close()
+
+
+async def test_an_idle_connection_of_a_replaced_main_reaches_the_pods_of_now(world: World) -> None:
+    """Also when the engine was restarted in between: a file says what the old slots are for."""
+    proxy = await world.driver()
+    pods = [await Pod(name).start() for name in ("a", "b", "c")]
+    await proxy.apply(table(pods[0]))
+    idle = [Client("127.0.0.1", world.port) for _ in range(2)]
+    for client in idle:
+        assert await client.request("/") == (200, "a")
+    await proxy.replace(find_binary())
+    await proxy.apply(table(pods[1]))
+    await pods[0].die()
+    assert await idle[0].request("/") == (200, "b")
+    await proxy.close()
+    again = await world.driver()
+    await again.apply(table(pods[2]))
+    assert await again.drain("uid-b", 10) == 0
+    await pods[1].die()
+    assert await idle[1].request("/") == (200, "c")
+    await again.close()
+
+
+async def test_a_program_that_does_not_come_up_changes_nothing(
+    world: World, tmp_path: Path
+) -> None:
+    proxy = await world.driver()
+    with pytest.raises(ProxyFailure, match="no routing table yet"):
+        await proxy.replace(find_binary())
+    pod = await Pod("v1").start()
+    await proxy.apply(table(pod))
+    before = await world.pid("proxy-main")
+    broken = tmp_path / "haproxy"
+    broken.write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+    broken.chmod(0o755)
+    async with Load("127.0.0.1", world.port) as load:
+        await load.reached(10)
+        with pytest.raises(ProxyFailure, match=r"does not start: .*broken"):
+            await proxy.replace(broken)
+        await load.reached(10)
+        new = await Pod("v2").start()
+        await proxy.apply(table(new))
+        assert await proxy.drain("uid-v1", 10) == 0
+        await pod.die()
+        await load.reached(10)
+    assert load.lost == []
+    assert await world.pid("proxy-main") == before
+    await proxy.close()
+
+
+async def test_a_replaced_main_that_is_killed_is_not_started_again(world: World) -> None:
+    proxy = await world.driver()
+    pod = await Pod("v1", delay_s=0.005).start()
+    await proxy.apply(table(pod))
+    idle = Client("127.0.0.1", world.port)
+    assert await idle.request("/") == (200, "v1")
+    old = await world.pid("proxy-main")
+    await proxy.replace(find_binary())
+    os.kill(old, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while await proxy._processes.retired("proxy-main"):
+            await asyncio.sleep(0.02)
+    await idle.close()
+    async with Load("127.0.0.1", world.port) as load:
+        await load.reached(20)
+        await proxy.apply(table(pod, await Pod("v2").start()))
+    assert load.lost == []
+    assert await mains(proxy) == 1
+    await proxy.close()
+
+
+def test_versions_are_read() -> None:
+    assert parse_version("HAProxy version 2.6.12-1+deb12u3 2025/10/03") == (2, 6, 12)
+    assert version_of(Path("/nonexistent")) == ()
