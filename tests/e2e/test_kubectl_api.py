@@ -379,10 +379,29 @@ async def test_delete(kubectl: Kubectl, served: Served) -> None:
     assert "NotFound" in (await kubectl.ask("get", "pod", "web-1")).err
 
 
-async def test_typed_commands_work_or_say_what_to_do(kubectl: Kubectl, served: Served) -> None:
-    """Since 1.32 or so ``create namespace`` sends protobuf, which is not served; before, JSON."""
-    said = await kubectl.ask("create", "namespace", "team")
-    assert "namespace/team created" in said.out if said.code == 0 else "apply -f" in said.err
+async def test_typed_commands(kubectl: Kubectl, served: Served) -> None:
+    """Most of these send protobuf; which ones depends on the release."""
+    assert "namespace/team created" in await kubectl("create", "namespace", "team")
+    created = await kubectl(
+        *("create", "deployment", "api", "--image=api:v1", "--replicas=0", "--port=8080"),
+        *("-n", "team", "--", "python3", "app.py"),
+    )
+    assert "deployment.apps/api created" in created
+    made = served.registry.get(ObjectKey(DEPLOYMENT, "team", "api"))
+    assert made["spec"]["replicas"] == 0
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    assert container["ports"] == [{"containerPort": 8080, "protocol": "TCP"}]
+    assert container["command"] == ["python3", "app.py"]
+    await kubectl("create", "configmap", "settings", "--from-literal=colour=blue")
+    assert await kubectl("get", "cm/settings", "-o", "jsonpath={.data.colour}") == "blue"
+    await kubectl("create", "secret", "generic", "login", "--from-literal=user=eve")
+    assert await kubectl("get", "secret/login", "-o", "jsonpath={.data.user}") == "ZXZl"
+    await kubectl("create", "service", "clusterip", "api", "--tcp=80:8080")
+    assert rows(await kubectl("get", "svc/api"))[0][4] == "80/TCP"
+    await kubectl("create", "ingress", "api", "--rule=api.test/*=api:80", "--class=nodrop")
+    assert rows(await kubectl("get", "ing/api"))[0][2] == "api.test"
+    await kubectl("create", "pdb", "api", "--selector=app=api", "--min-available=50%")
+    assert rows(await kubectl("get", "pdb/api"))[0][1] == "50%"
 
 
 async def test_explain_knows_the_schema(kubectl: Kubectl, served: Served) -> None:

@@ -128,7 +128,7 @@ async def test_bodies_may_be_yaml_and_times_in_them_stay_text(http: aiohttp.Clie
         ("application/json", b"{", 400, "not JSON"),
         ("application/json", b"[]", 400, "not an object"),
         ("application/yaml", b"a: [", 400, "not YAML"),
-        ("application/vnd.kubernetes.protobuf", b"k8s\0", 415, "apply -f"),
+        ("application/vnd.kubernetes.protobuf", b"k8s\0", 400, "not Kubernetes protobuf"),
         ("application/xml", b"<a/>", 415, "application/json"),
         ("application/json", b" " * (3 * 1024 * 1024 + 1), 413, "limit is 3145728 bytes"),
     ],

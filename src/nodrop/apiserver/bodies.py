@@ -1,4 +1,4 @@
-"""Request bodies: JSON and YAML into objects, within a size limit."""
+"""Request bodies: JSON, YAML and Kubernetes protobuf into objects, within a size limit."""
 
 from __future__ import annotations
 
@@ -70,14 +70,10 @@ def _decode(body: bytes, content_type: str) -> Any:
         case "application/yaml" | "application/x-yaml" | "text/yaml":
             return _yaml(body)
         case "application/vnd.kubernetes.protobuf":
-            raise _unsupported(
-                "protobuf bodies are not served: write the object as YAML and send it with "
-                "kubectl apply -f (or kubectl create … --dry-run=client -o yaml | "
-                "kubectl apply -f -)"
-            )
+            return _protobuf(body)
     raise _unsupported(
         f'the body of the request has media type "{content_type}" - accepted media types '
-        "include: application/json, application/yaml"
+        "include: application/json, application/yaml, application/vnd.kubernetes.protobuf"
     )
 
 
@@ -96,6 +92,16 @@ def _yaml(body: bytes) -> Any:
         return yaml.load(body, _plain_loader())
     except (yaml.YAMLError, ValueError) as error:
         raise bad_request(f"the body is not YAML: {error}") from error
+
+
+def _protobuf(body: bytes) -> Obj:
+    # Imported here: only kubectl's typed commands need the table of field numbers.
+    from nodrop.model import protobuf
+
+    try:
+        return protobuf.decode(body)
+    except ValueError as error:
+        raise bad_request(f"the body is not Kubernetes protobuf: {error}") from error
 
 
 def _plain_loader() -> Any:
