@@ -68,10 +68,13 @@ def spoken(key: ObjectKey) -> str:
     return f"{resource}/{key.name}"
 
 
-def prepare(documents: Iterable[Document], namespace: str) -> list[Obj]:
+def prepare(
+    documents: Iterable[Document], namespace: str, *, needs_command: bool = True
+) -> list[Obj]:
     """Objects ready to send: kind known, namespace set, folder recorded. Raises Refused.
 
     Every document is looked at before anything is sent, and all that is wrong is told at once.
+    ``needs_command`` False: for a real cluster, whose images have entrypoints.
     """
     wrong: list[Fault] = []
     prepared: dict[ObjectKey, tuple[Obj, Document]] = {}
@@ -92,7 +95,7 @@ def prepare(documents: Iterable[Document], namespace: str) -> list[Obj]:
         pod_spec, path = _pod_spec(obj)
         wrong.extend(
             Fault(f"{path}{missing}: Required value: {_NO_ENTRYPOINT}", str(document), key)
-            for missing in (missing_command(pod_spec) if pod_spec else ())
+            for missing in (missing_command(pod_spec) if pod_spec and needs_command else ())
         )
         prepared[key] = obj, document
     if wrong:

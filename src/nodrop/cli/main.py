@@ -14,6 +14,7 @@ import nodrop
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "Apply manifests, follow the rollout, print the URLs."),
     "plan": ("plan", "Tell what applying manifests would do, before it is done."),
+    "rehearse": ("rehearse", "Roll an app under load in a throwaway engine and account for it."),
     "explain": ("explain", "Say why a deployment, replicaset or pod is as it is."),
     "down": ("down", "Delete the objects of manifests; without any: stop everything gracefully."),
     "status": ("status", "Show deployments, pods, versions, URLs and the last events."),

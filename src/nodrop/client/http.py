@@ -152,6 +152,13 @@ class HttpClient:
         namespace = (obj.get("metadata") or {}).get("namespace")
         return await self._call("POST", collection_path(_served(obj), namespace), query, obj)
 
+    async def evict(self, pod: ObjectKey) -> None:
+        """Ask for a pod's eviction, as ``kubectl drain`` does. Raises ApiError 429 when a
+        PodDisruptionBudget doesn't allow it now."""
+        metadata = {"name": pod.name, "namespace": pod.namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        await self._call("POST", object_path(pod, "eviction"), None, eviction)
+
     async def patch_strategic(
         self, key: ObjectKey, patch: Obj, *, query: Mapping[str, str] | None = None
     ) -> Obj:

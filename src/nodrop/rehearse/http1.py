@@ -35,10 +35,17 @@ def _header(head: bytes, lowered: bytes, name: bytes) -> str:
 
 
 def render_request(
-    method: str, path: str, *, host: str, request_id: str, body: bytes = b"", close: bool = False
+    method: str,
+    path: str,
+    *,
+    host: str,
+    request_id: str,
+    id_header: str = "X-Request-Id",
+    body: bytes = b"",
+    close: bool = False,
 ) -> bytes:
-    """A request with an ``X-Request-Id`` that an app may echo."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"X-Request-Id: {request_id}"]
+    """A request with an id that an app may echo."""
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", f"{id_header}: {request_id}"]
     if body or method == "POST":
         lines += ["Content-Type: application/octet-stream", f"Content-Length: {len(body)}"]
     if close:

@@ -90,7 +90,8 @@ class Load:
             shot.method,
             shot.path,
             host=self._spec.target.host,
-            request_id=str(shot.number),
+            request_id=f"{self._spec.id_prefix}{shot.number}",
+            id_header=self._spec.id_header,
             body=shot.body,
             close=shot.fresh,
         )
@@ -146,7 +147,7 @@ class Load:
         exchange.done = True
         self._on_wire.pop(exchange, None)
         if outcome is Outcome.OK and response is not None:
-            outcome = judge(exchange.shot, response, expect_id=self._spec.expect_id)
+            outcome = judge(exchange.shot, response, self._spec)
         self._sink(self._record(exchange, outcome, response))
         self._in_flight -= 1
         if not self._in_flight:
@@ -166,6 +167,8 @@ class Load:
             pod=response.header(spec.pod_header) if response else "",
             fresh=exchange.fresh,
             asked_s=exchange.shot.asked_s,
+            path=exchange.shot.path,
+            by_app=bool(response and spec.app_header and response.header(spec.app_header)),
         )
 
     def _keep(self, connection: Connection) -> None:
@@ -189,16 +192,18 @@ class Load:
         self._idle.clear()
 
 
-def judge(shot: Shot, response: Response, *, expect_id: bool) -> Outcome:
-    """What a complete answer is worth: its status, then its body byte for byte."""
+def judge(shot: Shot, response: Response, spec: LoadSpec) -> Outcome:
+    """What a complete answer is worth: its status, then its body byte for byte, then its ids."""
     if 500 <= response.status < 600:
         return Outcome.STATUS_5XX
     if 400 <= response.status < 500:
         return Outcome.STATUS_4XX
     if not 200 <= response.status < 300:
         return Outcome.STATUS_OTHER
-    if shot.method == "POST" and response.body != shot.body:
+    if shot.method == "POST" and shot.echoed and response.body != shot.body:
         return Outcome.WRONG_BODY
-    if expect_id and response.header("X-Request-Id") != str(shot.number):
+    if spec.expect_id and response.header(spec.id_header) != f"{spec.id_prefix}{shot.number}":
         return Outcome.WRONG_BODY
+    if response.header(spec.seen_header) not in ("", "1"):
+        return Outcome.DUPLICATE
     return Outcome.OK

@@ -110,6 +110,7 @@ def parse(arguments: Sequence[str]) -> tuple[LoadSpec, float | None, int | None]
             post_share=given.post_share,
             slow_share=given.slow_share,
             slow_s=given.slow_s,
+            echoed=not given.no_echo,
             fresh_share=given.fresh_share,
             seed=given.seed,
         )
@@ -122,6 +123,9 @@ def parse(arguments: Sequence[str]) -> tuple[LoadSpec, float | None, int | None]
             version_header=given.version_header,
             pod_header=given.pod_header,
             expect_id=given.expect_id,
+            id_header=given.id_header,
+            id_prefix=given.id_prefix,
+            app_header=given.app_header,
         )
     except ValueError as error:
         parser.error(str(error))
@@ -191,6 +195,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout-s", type=float, default=10.0)
     parser.add_argument("--version-header", default="X-Version")
     parser.add_argument("--pod-header", default="X-Pod")
+    parser.add_argument("--no-echo", action="store_true", help="POSTs get any answer")
+    parser.add_argument("--id-header", default="X-Request-Id")
+    parser.add_argument("--id-prefix", default="", help="begins every request's id")
+    parser.add_argument("--app-header", default="", help="only on answers of the app itself")
     parser.add_argument("--expect-id", action="store_true", help="answers must echo X-Request-Id")
     parser.add_argument("--json-lines", action="store_true", help="the only output; for clarity")
     return parser

@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     STATUS_5XX = "status-5xx"
     STATUS_OTHER = "status-other"  # neither 2xx nor an error
     WRONG_BODY = "wrong-body"  # complete, but not what was asked for (or another's answer)
+    DUPLICATE = "duplicate"  # the app says that it has processed this request before
     MALFORMED = "malformed"  # not HTTP/1.x
 
 
@@ -47,6 +48,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     pod: str
     fresh: bool  # sent as the first request of its connection
     asked_s: float = 0.0
+    path: str = ""
+    by_app: bool = False  # the proxy says that the answer is the app's own
 
     @property
     def lost(self) -> bool:

@@ -54,7 +54,7 @@ def target_of(url: str, host_header: str = "") -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One planned request. ``body`` is what it sends and, for an echo, must get back."""
+    """One planned request. ``body`` is what it sends and, where ``echoed``, must get back."""
 
     number: int
     method: Method
@@ -62,6 +62,7 @@ class Shot:
     fresh: bool
     body: bytes = b""
     asked_s: float = 0.0
+    echoed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Mix:
 
     ``post_share`` of the requests post a body of ``post_bytes`` to ``echo_path``; ``slow_share``
     get ``slow_path`` with ``{s}`` replaced by ``slow_s``; the rest get ``get_paths`` in turn.
+    ``echoed``: a POST is answered with its own body.
     """
 
     get_paths: tuple[str, ...] = ("/",)
@@ -79,6 +81,7 @@ class Mix:
     post_bytes: int = 256
     slow_share: float = 0.02
     slow_s: float = 0.3
+    echoed: bool = True
     fresh_share: float = 0.2
     seed: int = 1
 
@@ -100,7 +103,8 @@ class Mix:
     def _shot(self, number: int, chance: random.Random) -> Shot:
         kind, fresh = chance.random(), chance.random() < self.fresh_share
         if kind < self.post_share:
-            return Shot(number, "POST", self.echo_path, fresh, self._body(number, chance))
+            body = self._body(number, chance)
+            return Shot(number, "POST", self.echo_path, fresh, body, echoed=self.echoed)
         if kind < self.post_share + self.slow_share:
             path = self.slow_path.replace("{s}", f"{self.slow_s:g}")
             return Shot(number, "GET", path, fresh, asked_s=self.slow_s)
@@ -125,7 +129,11 @@ class LoadSpec:
     most_in_flight: int = 5_000
     version_header: str = "X-Version"
     pod_header: str = "X-Pod"
-    expect_id: bool = False  # the answer must carry our X-Request-Id
+    id_header: str = "X-Request-Id"
+    id_prefix: str = ""  # makes ids of several loads differ
+    expect_id: bool = False  # the answer must carry our id
+    seen_header: str = "X-Request-Seen"  # how often the app has processed this id
+    app_header: str = ""  # there only where the app itself has answered
 
     def __post_init__(self) -> None:
         if self.rate <= 0:

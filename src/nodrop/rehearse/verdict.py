@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nodrop.rehearse.cause import Cause
+from nodrop.rehearse.ledger import Completion, Ledger
 from nodrop.rehearse.lives import Lives
 from nodrop.rehearse.record import Record
 from nodrop.rehearse.summary import Tally
@@ -25,6 +27,7 @@ class Stage:
     name: str
     start: float
     is_rollout: bool = True
+    revision: str = ""  # the pod-template-hash that it rolls out
     rolled_out: float | None = None  # complete, and all old pods gone
     tally: Tally = field(default_factory=Tally)
 
@@ -77,8 +80,16 @@ class Verdict:
 
 
 def overlap_of(stage: Stage, stages: Stages, lives: Lives) -> Overlap:
-    """Ends of pods that had served, and those during which requests were under way."""
-    ended = [life for life in lives.ended(stage.start, stages.end_of(stage)) if life.first_answer]
+    """Ends of pods that had served, and those during which requests were under way.
+
+    Where no answer ever names a pod (a real cluster), a pod that was ready has served.
+    """
+    named = not lives.anonymous or any(life.first_answer for life in lives.pods.values())
+    ended = [
+        life
+        for life in lives.ended(stage.start, stages.end_of(stage))
+        if (life.first_answer if named else life.ready)
+    ]
     ends = [
         (life.deleting, life.gone if life.gone is not None else float("inf"))
         for life in ended
@@ -118,3 +129,36 @@ def _gap(stage: Stage, stages: Stages, lives: Lives) -> str:
         idle = overlap.terminations - overlap.under_load
         return f"{stage.name}: {idle} of {overlap.terminations} pods ended while no request ran"
     return ""
+
+
+def completions_of(stages: Stages) -> list[Completion]:
+    """From when on every answer should be of one revision, until the next stage begins."""
+    return [
+        Completion(stage.rolled_out, stages.end_of(stage), stage.revision)
+        for stage in stages.stages
+        if stage.rolled_out is not None and stage.revision
+    ]
+
+
+#: A load that is later than this at p99 did not send what it was asked to.
+_LATEST_S = 0.25
+
+
+def judge_rehearsal(
+    ledger: Ledger, stages: Stages, lives: Lives, *, behind_p99_s: float
+) -> Verdict:
+    """Lost anything: lost. Nothing shown, or the rate not reached: inconclusive, never a pass."""
+    unsent = ledger.causes().get(Cause.UNSENT, 0)
+    if ledger.lost > unsent:
+        causes = ", ".join(f"{cause} {number}" for cause, number in ledger.causes().items())
+        return Verdict("lost", (f"{ledger.lost} of {ledger.requests} requests lost: {causes}",))
+    doubts = []
+    if unsent or behind_p99_s > _LATEST_S:
+        doubts.append(
+            f"the rate was not reached: {unsent} requests could not be sent, p99 "
+            f"{behind_p99_s * 1000:.0f} ms behind schedule; lower --rate"
+        )
+    found = judge_run(stages, lives)
+    if found.result == "inconclusive":
+        doubts.extend(found.because)
+    return Verdict("inconclusive", tuple(doubts)) if doubts else found
