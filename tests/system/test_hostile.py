@@ -1,0 +1,408 @@
+"""Clients that mean harm, through the whole engine: refused or made harmless, others unaffected.
+
+A pod that records every byte tells what came through. Beside every attack well-behaved clients send
+GETs and POSTs, and all of them are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.manifests import service
+from nodrop.model.meta import Obj
+from nodrop.rehearse.http1 import ResponseReader
+from nodrop.rehearse.schedule import Mix
+from tests.system.harness import Engine, Traffic, apply
+
+RECORDER = Path(__file__).with_name("recorder.py")
+HOST = "shop.test"
+_ANSWER_S = 60.0
+GETS = Mix(post_share=0, slow_share=0, fresh_share=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One request as a pod read it."""
+
+    pod: str
+    head: str
+    body_bytes: int
+    body: str
+
+    @property
+    def path(self) -> str:
+        return self.head.split(" ")[1]
+
+    def values(self, name: str) -> list[str]:
+        pairs = (line.partition(":") for line in self.head.split("\r\n")[1:])
+        return [value.strip() for field, _, value in pairs if field.lower() == name.lower()]
+
+    def names(self) -> set[str]:
+        return {line.partition(":")[0].lower() for line in self.head.split("\r\n")[1:]}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The engine under attack: its web address, and what its pods have recorded."""
+
+    engine: Engine
+    record: Path
+    port: int
+
+    def recorded(self, mark: str = "") -> list[Recorded]:
+        """Requests with ``mark`` in their head."""
+        text = self.record.read_text() if self.record.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()  # a line may be half written
+        found = (Recorded(**json.loads(line)) for line in lines)
+        return [each for each in found if mark in each.head]
+
+    @asynccontextmanager
+    async def bystanders(self) -> AsyncIterator[Traffic]:
+        """Well-behaved clients beside the block; all of their requests must be answered."""
+        async with Traffic(self.engine.url, rate=100, host=HOST, mix=GETS) as traffic:
+            await traffic.seen(20)
+            yield traffic
+            await traffic.seen(20)
+        assert traffic.lost == []
+
+    async def send(self, *pieces: bytes) -> list[int]:
+        """Send bytes on a new connection, say that no more follow; the statuses of all answers."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
+            async with asyncio.timeout(_ANSWER_S):
+                return statuses(await reader.read())
+        except OSError:  # ended in the middle of what we sent
+            return []
+        finally:
+            writer.close()
+
+
+def statuses(received: bytes) -> list[int]:
+    """The status of each answer of a connection that is over."""
+    found = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        response = ResponseReader().feed(head + b"\r\nContent-Length: 0\r\nX: \r\n\r\n") or None
+        lengths = [
+            int(line.partition(b":")[2])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length:")
+        ]
+        found.append(response.status if response else int(head.split()[1]))
+        received = rest[lengths[0] :] if lengths else b""
+    return found
+
+
+def ingress(paths: Sequence[tuple[str, str]]) -> Obj:
+    """Paths of one host."""
+    rules = [
+        {
+            "path": path,
+            "pathType": "Prefix",
+            "backend": {"service": {"name": name, "port": {"name": "http"}}},
+        }
+        for path, name in paths
+    ]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": "shop", "namespace": "default"},
+        "spec": {"rules": [{"host": HOST, "http": {"paths": rules}}]},
+    }
+
+
+@pytest.fixture
+async def site(engine: Engine, tmp_path: Path) -> Site:
+    """Two services behind one host: ``public`` at / and ``admin`` at /admin."""
+    record = tmp_path / "record.jsonl"
+    documents: list[Obj] = []
+    for name in ("public", "admin"):
+        command = (sys.executable, str(RECORDER))
+        env = {"RECORD": str(record), "NAME": name}
+        documents += service(name, command, replicas=1, env=env)[:2]
+    await apply(engine, [*documents, ingress([("/", "public"), ("/admin", "admin")])], wait=True)
+    return Site(engine, record, int(engine.url.rpartition(":")[2]))
+
+
+def request(path: str, *lines: str, method: str = "GET", body: bytes = b"") -> bytes:
+    head = "\r\n".join((f"{method} {path} HTTP/1.1", f"Host: {HOST}", *lines))
+    return head.encode("latin-1") + b"\r\n\r\n" + body
+
+
+def post(path: str, *lines: str, body: bytes) -> bytes:
+    return request(path, *lines, method="POST", body=body)
+
+
+# What two readers could read differently: refused, or passed on in one reading only.
+
+INNER = b"GET /smuggled HTTP/1.1\r\nHost: shop.test\r\n\r\n"
+CHUNK = b"%x\r\n%s\r\n" % (len(INNER), INNER)
+REFUSED, HARMLESS = {400}, {200, 400, 501}
+
+SMUGGLING = {
+    # RFC 9112, 6.3: chunked wins, or it is refused. INNER is in the body by either reading.
+    "CL.TE": (post("/x", f"Content-Length: {len(CHUNK) + 5}", "Transfer-Encoding: chunked",
+                   body=CHUNK + b"0\r\n\r\n"), HARMLESS),
+    # By its Content-Length the body ends early: then INNER would be a request.
+    "TE.CL": (post("/x", "Content-Length: 4", "Transfer-Encoding: chunked",
+                   body=CHUNK + b"0\r\n\r\n"), HARMLESS),
+    "two lengths": (post("/x", "Content-Length: 0", f"Content-Length: {len(INNER)}", body=INNER),
+                    REFUSED),
+    "a list of lengths": (post("/x", f"Content-Length: 0, {len(INNER)}", body=INNER), REFUSED),
+    "plus sign": (post("/x", f"Content-Length: +{len(INNER)}", body=INNER), REFUSED),
+    "negative length": (post("/x", "Content-Length: -1", body=INNER), REFUSED),
+    "hex length": (post("/x", "Content-Length: 0x10", body=INNER), REFUSED),
+    "length too large": (post("/x", "Content-Length: 99999999999999999999", body=INNER), REFUSED),
+    "obs-fold": (post("/x", "X-A: b", " Content-Length: 0", f"Content-Length: {len(INNER)}",
+                      body=INNER), HARMLESS),
+    "folded coding": (post("/x", "Transfer-Encoding:", " chunked", body=CHUNK + b"0\r\n\r\n"),
+                      HARMLESS),
+    "space before colon": (post("/x", f"Content-Length : {len(INNER)}", body=INNER), REFUSED),
+    "tab before colon": (post("/x", "Transfer-Encoding\t: chunked", body=CHUNK + b"0\r\n\r\n"),
+                         REFUSED),
+    "xchunked": (post("/x", "Transfer-Encoding: xchunked", body=CHUNK + b"0\r\n\r\n"), HARMLESS),
+    "chunked, identity": (post("/x", "Transfer-Encoding: chunked, identity",
+                               body=CHUNK + b"0\r\n\r\n"), HARMLESS),
+    "two codings": (post("/x", "Transfer-Encoding: chunked", "Transfer-Encoding: identity",
+                         body=CHUNK + b"0\r\n\r\n"), HARMLESS),
+    "chunked in 1.0": (post("/x", "Transfer-Encoding: chunked", f"Content-Length: {len(INNER)}",
+                            body=INNER).replace(b"HTTP/1.1", b"HTTP/1.0", 1), HARMLESS),
+    "coding with a control": (post("/x", "Transfer-Encoding: \x0bchunked",
+                                   body=CHUNK + b"0\r\n\r\n"), HARMLESS),
+    "chunk size with a sign": (post("/x", "Transfer-Encoding: chunked",
+                                    body=b"+" + CHUNK + b"0\r\n\r\n"), REFUSED),
+    "chunk size 0x": (post("/x", "Transfer-Encoding: chunked", body=b"0x" + CHUNK + b"0\r\n\r\n"),
+                      REFUSED),
+    "chunk size overflows": (post("/x", "Transfer-Encoding: chunked",
+                                  body=b"fffffffffffffffff\r\n" + INNER), REFUSED),
+    "chunk without its end": (post("/x", "Transfer-Encoding: chunked",
+                                   body=b"1\r\nAA\r\n0\r\n\r\n" + INNER), REFUSED),
+    "chunk size is a word": (post("/x", "Transfer-Encoding: chunked", body=b"zz\r\n" + INNER),
+                             REFUSED),
+    "bare LF": (b"POST /x HTTP/1.1\nHost: shop.test\nContent-Length: 0\n\n" + INNER, HARMLESS),
+    "bare CR": (b"POST /x HTTP/1.1\r\nHost: shop.test\r\nX: a\rContent-Length: 5\r\n\r\n" + INNER,
+                REFUSED),
+    "NUL in a value": (request("/x", "X-A: a\0b"), REFUSED),
+    "NUL in a name": (request("/x", "X\0A: b"), REFUSED),
+    "body of a GET": (request("/x", f"Content-Length: {len(INNER)}", body=INNER), HARMLESS),
+    "unknown version": (request("/x").replace(b"HTTP/1.1", b"HTTP/3.7"), HARMLESS),
+    "header in the target": (b"GET /x HTTP/1.1\r\nX: y HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+                             HARMLESS),
+}  # fmt: skip
+
+
+async def test_no_request_is_smuggled(site: Site) -> None:
+    """As many requests reach the pod as are answered, each framed in one way only."""
+    wrong: dict[str, str] = {}
+    async with site.bystanders():
+        for name, (raw, allowed) in SMUGGLING.items():
+            mark = f"/x-{name.encode().hex()}"
+            before = len(site.recorded("/smuggled"))
+            answered = await site.send(raw.replace(b" /x ", f" {mark} ".encode(), 1))
+            through = site.recorded(mark)
+            inner = len(site.recorded("/smuggled")) - before
+            if trouble := smuggled(answered, through, inner, allowed):
+                wrong[name] = trouble
+    assert wrong == {}
+
+
+def smuggled(answered: list[int], through: list[Recorded], inner: int, allowed: set[int]) -> str:
+    """What is wrong with what became of an attack, or an empty string."""
+    if not answered or answered[0] not in allowed:
+        return f"answered {answered}"
+    if answered.count(200) != len(through) + inner:
+        return f"{answered} to {len(through)} + {inner} requests"
+    for each in through:
+        lengths, codings = each.values("content-length"), each.values("transfer-encoding")
+        if len(lengths) + len(codings) > 1 or codings not in ([], ["chunked"]):
+            return f"passed on with {lengths} and {codings}"
+        if any(name != name.strip() for name in each.names()):
+            return f"passed on {each.head!r}"
+    return ""
+
+
+MALFORMED = {
+    "no version": b"GET /\r\n\r\n",
+    "HTTP/0.9": b"GET /\n",
+    "version in words": b"GET / HTTPS/1.1\r\nHost: shop.test\r\n\r\n",
+    "no target": b"GET  HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+    "space in the target": b"GET /a b HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+    "control in the method": b"G\x01T / HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+    "control in the target": b"GET /\x01 HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+    "bytes above ASCII": "GET /ü HTTP/1.1\r\nHost: shop.test\r\n\r\n".encode(),
+    "two hosts": b"GET / HTTP/1.1\r\nHost: shop.test\r\nHost: other.test\r\n\r\n",
+    "target of another host": b"GET http://other.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n",
+    "no colon": b"GET / HTTP/1.1\r\nHost: shop.test\r\nnothing\r\n\r\n",
+    "nameless header": b"GET / HTTP/1.1\r\nHost: shop.test\r\n: x\r\n\r\n",
+    "TLS to the plain port": bytes.fromhex("16030100c8010000c40303") + bytes(190),
+    "noise": bytes(range(256)) * 8,
+    "too many headers": request("/", *(f"X-{n}: {n}" for n in range(500))),
+    "huge header": request("/", "X-A: " + "a" * 100_000),
+    "huge target": request("/" + "a" * 100_000),
+    "huge cookie": request("/", *["Cookie: " + "c" * 4000] * 30),
+}  # fmt: skip
+
+
+async def test_malformed_requests_are_refused(site: Site) -> None:
+    """4xx, or cut where not even a request can be seen; no pod sees any of it."""
+    wrong = {}
+    async with site.bystanders():
+        for name, raw in MALFORMED.items():
+            answered = await site.send(raw)
+            if any(not 400 <= status < 500 for status in answered):
+                wrong[name] = answered
+    assert wrong == {}
+    beside = {"GET / HTTP/1.1"}  # the bystanders
+    assert {each.head.split("\r\n")[0] for each in site.recorded()} == beside
+    assert {len(each.values("X-Request-Id")) for each in site.recorded()} == {1}
+
+
+FORGED = (
+    "X-Forwarded-For: 10.9.9.9",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: bank.test",
+    "X-Forwarded-Port: 443",
+    "X-Forwarded-Prefix: /admin",
+    "x-FORWARDED-server: bank.test",
+    "Forwarded: for=10.9.9.9;proto=https",
+)
+
+
+async def test_forged_forwarded_headers_never_reach_a_pod(site: Site) -> None:
+    """The pod sees one X-Forwarded-For, of the real client, however the forgery is written."""
+    variants = {
+        "/once": FORGED,
+        "/twice": (*FORGED, *FORGED),
+        "/hop": (*FORGED, "Connection: keep-alive, X-Forwarded-For, X-Forwarded-Proto"),
+    }
+    async with site.bystanders():
+        for path, lines in variants.items():
+            assert await site.send(request(path, *lines)) == [200]
+    for path in variants:
+        (seen,) = site.recorded(f"GET {path} ")
+        assert seen.values("X-Forwarded-For") == ["127.0.0.1"]
+        assert seen.values("X-Forwarded-Proto") == ["http"]
+        assert "10.9.9.9" not in seen.head
+        assert "bank.test" not in seen.head
+
+
+TRAVERSAL = (
+    "/public/../admin",
+    "/%2e%2e/admin",
+    "/x/%2e%2e/admin",
+    "/x/..%2fadmin",
+    "/./admin",
+    "//admin",
+    "/%61dmin",
+    "/admi%6e",
+    "/ADMIN",
+    "/adminx",
+    "/admin%2f",
+    "/x/..;/admin",
+    "/\\admin",
+)
+
+
+async def test_no_path_leads_where_its_letters_do_not(site: Site) -> None:
+    """Only a path that begins with /admin/, letter by letter, reaches what lives there."""
+    async with site.bystanders():
+        for path in TRAVERSAL:
+            answered = await site.send(request(path))
+            assert answered in ([200], [400], [403], [404]), (path, answered)
+        for path in ("/admin", "/admin/", "/admin/x", "/admin?x"):
+            assert await site.send(request(path)) == [200]
+    admin = [each.path for each in site.recorded() if each.pod == "admin"]
+    assert admin == ["/admin", "/admin/", "/admin/x", "/admin?x"]
+
+
+async def test_a_wrong_host_is_nobodys(site: Site) -> None:
+    raw = request("/host")
+    async with site.bystanders():
+        for host in (b"other.test", b"shop.test.evil.test", b"xshop.test", b"127.0.0.1", b"*", b""):
+            answered = await site.send(raw.replace(b"shop.test", host))
+            assert answered in ([400], [404], [421]), (host, answered)
+        for host in (b"shop.test", b"SHOP.test", b"shop.test:8080", b"shop.test."):
+            assert await site.send(raw.replace(b"shop.test", host)) == [200], host
+    assert len(site.recorded("GET /host ")) == 4
+
+
+async def test_slow_headers_are_ended_and_hold_nobody_up(site: Site) -> None:
+    """Slowloris: 300 clients that send a header line now and then get 408 or are cut in time."""
+
+    async def slow(number: int) -> list[int]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        try:
+            writer.write(request(f"/slow-{number}")[:-2])
+            answer = asyncio.ensure_future(reader.read())
+            while not answer.done():
+                writer.write(b"X-A: b\r\n")
+                await asyncio.wait([answer], timeout=2)
+            return statuses(await answer)
+        except ConnectionError:
+            return []
+        finally:
+            writer.close()
+
+    async with site.bystanders() as traffic, asyncio.timeout(_ANSWER_S):
+        found = await asyncio.gather(*(slow(number) for number in range(300)))
+        assert len(traffic.records) > 100
+    assert {tuple(answer) for answer in found} <= {(408,), ()}
+    assert site.recorded("/slow-") == []
+
+
+async def test_two_thousand_idle_connections_are_just_that(site: Site) -> None:
+    """Half of them have sent nothing, half have had an answer; 1,000 requests pass beside them."""
+    with many_files(5000):
+        async with site.bystanders() as traffic:
+            idle = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(2000)]
+            for _, writer in idle[:1000]:
+                writer.write(request("/idle"))
+            for reader, _ in idle[:1000]:
+                assert b"200 OK" in await reader.readuntil(b"ok")
+            before = len(traffic.records)
+            await traffic.seen(500)
+            assert len(traffic.records) >= before + 500
+            for _, writer in idle:
+                writer.close()
+
+
+@contextmanager
+def many_files(count: int) -> Iterator[None]:
+    """So many open files for the test itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        pytest.skip(f"the limit of open files is {hard}: {count} are needed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_huge_body_costs_the_proxy_no_memory(site: Site) -> None:
+    """100 MB pass through; the proxy keeps what fits its buffers."""
+    (main, *_) = site.engine.info["pids"]["proxy"]
+    before = psutil.Process(main).memory_info().rss
+    piece, count = bytes(1 << 20), 100
+    async with site.bystanders():
+        head = post("/huge", f"Content-Length: {len(piece) * count}", body=b"")
+        assert await site.send(head, *[piece] * count) == [200]
+        grown = psutil.Process(main).memory_info().rss - before
+    (seen,) = site.recorded("/huge")
+    assert seen.body_bytes == len(piece) * count
+    assert grown < 30_000_000
