@@ -234,13 +234,13 @@ async def test_drain_returns_when_the_last_request_is_over(plane: Plane) -> None
     await plane.proxy.apply(table(old))
     await plane.hang()
     await plane.proxy.apply(table(new))
-    assert await plane.proxy.drain(old.pod, 0.05) == 1
+    assert (await plane.proxy.drain(old.pod, 0.05)).requests == 1
     async with asyncio.TaskGroup() as group:
         drained = group.create_task(plane.proxy.drain(old.pod, 20))
         await asyncio.sleep(0)
         await plane.let_go()
-        assert await drained == 0
-    assert await plane.proxy.drain("uid-never-known", 5) == 0
+        assert (await drained).requests == 0
+    assert (await plane.proxy.drain("uid-never-known", 5)).requests == 0
 
 
 async def test_a_listener_that_cannot_be_had_is_refused_and_the_rest_serves(plane: Plane) -> None:

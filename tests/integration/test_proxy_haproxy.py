@@ -15,6 +15,7 @@ from nodrop.keeper.client import ensure_keeper
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.haproxy.layout import default_layout
 from nodrop.proxy.protocol import (
     Backend,
     Listener,
@@ -80,7 +81,7 @@ async def swap(proxy: HAProxy, old: list[Pod], new: list[Pod], listener: Listene
     await proxy.apply(table(*old, *new, listener=listener))
     await proxy.apply(table(*new, listener=listener))
     for pod in old:
-        assert await proxy.drain(f"uid-{pod.name}", 5) == 0
+        assert (await proxy.drain(f"uid-{pod.name}", 5)).requests == 0
         await pod.die()
 
 
@@ -267,8 +268,8 @@ async def test_drain_waits_for_the_slow_request(world: World) -> None:
         while not old.requests:
             await asyncio.sleep(0.005)
         await proxy.apply(table(new))
-        assert await proxy.drain("uid-old", 0.05) == 1
-        assert await proxy.drain("uid-old", 10) == 0
+        assert (await proxy.drain("uid-old", 0.05)).requests == 1
+        assert (await proxy.drain("uid-old", 10)).requests == 0
         assert await slow == (200, "old")
         assert await client.request("/next") == (200, "new")
         await client.close()
@@ -454,13 +455,13 @@ async def test_two_mains_after_a_replacement_that_was_cut_short_become_one(world
     old, new = await Pod("old").start(), await Pod("new").start()
     await proxy.apply(table(old))
     await proxy.close()
-    proxy._total = 4
+    proxy._layout = default_layout(4)
     await proxy._start_main()
     await proxy.close()
     again = await world.driver(slots=2)
     await again.apply(table(old, new))
     await again.apply(table(new))
-    assert await again.drain("uid-old", 10) == 0
+    assert (await again.drain("uid-old", 10)).requests == 0
     await old.die()
     async with Load("127.0.0.1", world.port) as load:
         await load.reached(40)
@@ -479,7 +480,7 @@ async def test_a_replaced_main_follows_the_table(world: World) -> None:
     pools = {ServicePort("d", f"more{n}", 80): frozenset[Backend]() for n in range(4)}
     more = RoutingTable({WEB: frozenset({backend(new)}), **pools}, {ANY: WEB})
     assert (await proxy.apply(more)).reloads == 1
-    assert await proxy.drain("uid-old", 10) == 0
+    assert (await proxy.drain("uid-old", 10)).requests == 0
     await old.die()
     assert await idle.request("/") == (200, "new")
     await proxy.close()

@@ -80,8 +80,8 @@ async def test_what_a_replaced_main_has_in_hand_is_waited_for(world: World) -> N
         await proxy.close()
         again = await world.driver()
         for driver in (proxy, again):
-            assert await driver.drain("uid-old", 0.1) == 1
-        assert await again.drain("uid-old", 20) == 0
+            assert (await driver.drain("uid-old", 0.1)).requests == 1
+        assert (await again.drain("uid-old", 20)).requests == 0
         assert await slow == (200, "old")
     await again.apply(table(new))
     async with asyncio.timeout(30):
@@ -107,7 +107,7 @@ async def test_an_idle_connection_of_a_replaced_main_reaches_the_pods_of_now(wor
     await proxy.close()
     again = await world.driver()
     await again.apply(table(pods[2]))
-    assert await again.drain("uid-b", 10) == 0
+    assert (await again.drain("uid-b", 10)).requests == 0
     await pods[1].die()
     assert await idle[1].request("/") == (200, "c")
     await again.close()
@@ -132,7 +132,7 @@ async def test_a_program_that_does_not_come_up_changes_nothing(
         await load.reached(10)
         new = await Pod("v2").start()
         await proxy.apply(table(new))
-        assert await proxy.drain("uid-v1", 10) == 0
+        assert (await proxy.drain("uid-v1", 10)).requests == 0
         await pod.die()
         await load.reached(10)
     assert load.lost == []

@@ -11,7 +11,14 @@ import pytest
 from nodrop.client.cache import Cache
 from nodrop.model.meta import Uid
 from nodrop.proxy.memory import MemoryProxy
-from nodrop.proxy.protocol import Applied, Listener, ProxyFailure, RoutingTable, ServicePort
+from nodrop.proxy.protocol import (
+    Applied,
+    InFlight,
+    Listener,
+    ProxyFailure,
+    RoutingTable,
+    ServicePort,
+)
 from nodrop.proxy.sync import KINDS, ProxySync
 from tests.unit.proxy.objects import ObjectFeed, endpoint, endpoint_slice, ingress, path, service
 
@@ -274,16 +281,16 @@ async def test_a_drain_that_the_proxy_fails_is_asked_for_again_until_its_budget_
     """Nobody is signalled early, and nothing is said about requests, for a proxy's failure."""
     world.feed.put(endpoint_slice(endpoint("old"), endpoint("new")))
     await world.settle()
-    left: list[ProxyFailure | int] = [ProxyFailure("not now")] * 3
+    left: list[ProxyFailure | InFlight] = [ProxyFailure("not now")] * 3
 
-    async def drain(pod: str, timeout_s: float) -> int:
+    async def drain(pod: str, timeout_s: float, *, answers_s: float) -> InFlight:
         now = left.pop(0)
         if isinstance(now, ProxyFailure):
             raise now
         return now
 
     monkeypatch.setattr(world.proxy, "drain", drain)
-    left.append(0)
+    left.append(InFlight(0))
     assert (await world.sync.withdraw(Uid("uid-old"), "", budget_s=30)).in_flight == 0
     left[:] = [ProxyFailure("never")] * 1000
     never = await world.sync.withdraw(Uid("uid-old"), "", budget_s=0.3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +34,8 @@ from nodrop.model.kinds import (
     kind_of,
 )
 from nodrop.model.meta import Obj, ObjectKey, is_deleting, key_of
-from nodrop.proxy.haproxy.plan import Served, diff_servers, plan_slots, pools_of
+from nodrop.proxy.haproxy.layout import Placed, default_layout, place, plan_needs
+from nodrop.proxy.haproxy.plan import Served, diff_servers
 from nodrop.proxy.haproxy.render import MainShape, render_main, render_map, render_maps
 from nodrop.proxy.pools import plan_refusals, pods_in_slices, services_by_listener
 from nodrop.proxy.routing import plan_table
@@ -47,9 +49,13 @@ from tests.properties.odd_objects import mutated, odd_value
 from tests.unit.model import manifests as m
 from tests.unit.registry.world import StandingClock
 
-_SLOTS = 64
 _SHAPE = MainShape(
-    admin_socket="admin", services_fd=3, web_fds=(4,), slots=_SLOTS, max_connections=100
+    admin_socket="admin",
+    services_fd=3,
+    streams_fd=5,
+    web_fds=(4,),
+    layout=default_layout(64),
+    max_connections=100,
 )
 
 
@@ -239,16 +245,18 @@ class Odd:
         pods_in_slices(slices)
         plan_refusals(services)
         services_by_listener(services, "127.0.0.1")
-        slots = plan_slots(pools_of(table), {}, total=_SLOTS, occupied=())
-        assert slots is not None
-        for entries in render_maps(table, slots).values():
+        needs = plan_needs(table, Placed())
+        layout = _SHAPE.layout.grown(needs.counts())
+        placed = place(needs, Placed(), layout, ())
+        assert placed is not None
+        for entries in render_maps(table, placed).values():
             lines = render_map(entries).splitlines()
             assert [tuple(line.split()) for line in lines] == sorted(entries.items())
-        assert "\n\n\n" not in render_main(_SHAPE, table, slots)
-        change = diff_servers(Served(), table, slots)
+        assert "\n\n\n" not in render_main(replace(_SHAPE, layout=layout), table, placed)
+        change = diff_servers(Served(), table, placed, layout)
         for command in (*change.before, *change.after):
             assert len(command.splitlines()) == 1
-            assert command.startswith("set server") or len(command.split()) == 6, command
+            assert command.startswith(("set server", "add server")), command
 
 
 def _look_after(pod: Obj, cache: Cache, now: datetime) -> None:

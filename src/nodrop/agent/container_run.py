@@ -24,6 +24,7 @@ from nodrop.agent.plan.probes import (
 from nodrop.agent.plan.spec import Container, Handler, Probe
 from nodrop.agent.plan.termination import (
     LEAST_AFTER_SIGNAL_S,
+    answers_s,
     drain_share_s,
     left_of,
     longest_grace_s,
@@ -182,7 +183,9 @@ class ContainerRun:
         pod = self._pod
         if not pod.host.settings.acknowledged or not pod.ip:
             return
-        paused = await pod.host.traffic.pause(pod.uid, pod.ip, budget_s=budget_s)
+        paused = await pod.host.traffic.pause(
+            pod.uid, pod.ip, budget_s=budget_s, answers_s=answers_s(budget_s)
+        )
         if paused.in_flight != 0:
             left = "perhaps" if paused.in_flight is None else str(paused.in_flight)
             name = self._container.name

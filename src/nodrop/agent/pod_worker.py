@@ -12,10 +12,11 @@ from nodrop.agent.notes import withdrawn_pods
 from nodrop.agent.plan.pod import TERMINAL
 from nodrop.agent.plan.termination import (
     Budget,
+    DrainPlan,
     budget_of,
-    drain_share_s,
     forced_budget,
     longest_sleep_s,
+    plan_drain,
 )
 from nodrop.agent.pod_containers import PodContainers
 from nodrop.agent.pod_context import PodContext
@@ -24,8 +25,9 @@ from nodrop.agent.settings import Host
 from nodrop.agent.traffic import Withdrawn
 from nodrop.client.actions import Delete
 from nodrop.events import Reason
+from nodrop.model.drain import STREAM_DRAIN_TIMEOUT, read_drain
 from nodrop.model.errors import ApiError
-from nodrop.model.meta import Obj, parse_time
+from nodrop.model.meta import Obj, annotations_of, parse_time
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class PodWorker:
         self._ends = Deadline(0.0)  # when the budget ends, by the loop: the wall clock may be set
         self._deletion = ""  # the deletionTimestamp that the budget was made from
         self._withdrawing: Deadline | None = None
+        self._closing: Deadline | None = None  # when streams are closed
         self._stopping = False
         self._deleted = asyncio.Event()
         self._respecified = asyncio.Event()
@@ -198,6 +201,8 @@ class PodWorker:
         self._ends = Deadline.in_s(left_s)
         if self._withdrawing is not None:
             self._withdrawing.move_to(0)  # it is asked again, with what is left now
+        if self._closing is not None:
+            self._closing.move_to(self._streams_left_s())
         if self._stopping:
             self._ask_stop(left_s)
 
@@ -210,21 +215,45 @@ class PodWorker:
     ) -> None:
         """Unroute and drain → preStop → SIGTERM → SIGKILL, all inside one grace period.
 
+        Streams go on meanwhile: only the application can end them well, and SIGTERM tells it to.
         ``withdrawn``: an engine before this one got past the drain; it is not begun again.
         """
+        streams = False
         for container in containers.everyone:
             if container.running is not None:
                 name = container.container.name
                 await self._context.emit("Normal", Reason.KILLING, f"Stopping container {name}")
         if self._host.settings.acknowledged and self._context.ip:
-            await (self._withdraw(budget_s=0) if withdrawn else self._drain())
+            left = await (self._withdraw(budget_s=0) if withdrawn else self._drain())
+            streams = left is not None and left.streams > 0
             await containers.note_withdrawn()
             await self._context.tell(Reason.WITHDRAWN, "Gets no more requests")
         self._stopping = True
         self._ask_stop(self._left_s())
-        await asyncio.wait({lives})
+        async with asyncio.TaskGroup() as group:
+            closing = group.create_task(self._close_streams()) if streams else None
+            await asyncio.wait({lives})
+            if closing is not None:
+                closing.cancel()
 
-    async def _drain(self) -> None:
+    async def _close_streams(self) -> None:
+        """Close what the application has not ended when the streams' time is over."""
+        self._closing = until = Deadline.in_s(self._streams_left_s())
+        try:
+            await until.cut(asyncio.Event().wait())
+        except TimeoutError:
+            pass
+        spread_s = min(self._drain_plan().spread_s, self._left_s())
+        closed = await self._host.traffic.cut(self._context.uid, spread_s=spread_s)
+        if closed:
+            message = (
+                f"0 requests and {closed} long-lived connections were cut: the app had not ended "
+                f"them {self._used_s():.1f} s after it was asked to end (grace period "
+                f"{self._grace_s():g} s; annotation {STREAM_DRAIN_TIMEOUT})"
+            )
+            await self._context.emit("Warning", Reason.DRAIN_CUT, message)
+
+    async def _drain(self) -> Withdrawn | None:
         """Wait until the proxy has let go of the pod and its requests in flight are over."""
         withdrawn = await self._withdraw()
         if withdrawn is None:
@@ -240,13 +269,13 @@ class PodWorker:
             )
             await self._context.emit("Warning", Reason.DRAIN_CUT, message)
         elif withdrawn.in_flight > 0:
-            assert self._budget is not None
             message = (
-                f"{withdrawn.in_flight} requests were still in flight after "
-                f"{withdrawn.took_s:.1f} s, the drain's share of the grace period of "
-                f"{self._budget.grace_s:g} s; raise terminationGracePeriodSeconds"
+                f"{withdrawn.in_flight} requests (and {withdrawn.streams} long-lived connections) "
+                f"were still in flight after {withdrawn.took_s:.1f} s, the drain's share of the "
+                f"grace period of {self._grace_s():g} s; raise terminationGracePeriodSeconds"
             )
             await self._context.emit("Warning", Reason.DRAIN_CUT, message)
+        return withdrawn
 
     async def _withdraw(self, *, budget_s: float | None = None) -> Withdrawn | None:
         """The proxy's answer; None when it gave none until the grace period was over.
@@ -263,6 +292,7 @@ class PodWorker:
                         context.uid,
                         context.ip,
                         budget_s=self._drain_left_s() if budget_s is None else budget_s,
+                        answers_s=self._drain_plan().answers_s,
                     ),
                     at_least_s=_LEAST_WITHDRAW_S,
                 )
@@ -321,10 +351,18 @@ class PodWorker:
         """How much of the grace period is used up."""
         return self._budget.grace_s - self._left_s() if self._budget else 0.0
 
+    def _grace_s(self) -> float:
+        return self._budget.grace_s if self._budget else 0.0
+
+    def _drain_plan(self) -> DrainPlan:
+        wishes = read_drain(annotations_of(self._context.pod))
+        return plan_drain(self._grace_s(), longest_sleep_s(self._context.spec), wishes)
+
     def _drain_left_s(self) -> float:
-        assert self._budget is not None
-        sleep_s = longest_sleep_s(self._context.spec)
-        return max(0.0, drain_share_s(self._budget.grace_s, sleep_s) - self._used_s())
+        return max(0.0, self._drain_plan().requests_s - self._used_s())
+
+    def _streams_left_s(self) -> float:
+        return max(0.0, self._drain_plan().streams_s - self._used_s())
 
     async def _ending_within(self, seconds: float) -> bool:
         try:

@@ -36,6 +36,7 @@ from nodrop.model.meta import Obj, ObjectKey, Revision, controller_of, key_of, u
 from nodrop.plan.assumptions import NEVER_S, Assumptions
 from nodrop.plan.prober import PlanProber
 from nodrop.plan.recorder import Pod, Recorder
+from nodrop.proxy.protocol import InFlight
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import Allocation, WriteOptions
 from nodrop.registry.local import LocalClient
@@ -102,10 +103,10 @@ class _Proxy(SimProxy):
 
     drain_s = 0.0
 
-    async def drain(self, pod: str, timeout_s: float) -> int:
+    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
         await asyncio.sleep(min(self.drain_s, timeout_s))
         self.memory.history.clear()
-        return 0 if self.drain_s <= timeout_s else 1
+        return InFlight(0 if self.drain_s <= timeout_s else 1)
 
 
 class PlanApi:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from nodrop.proxy.protocol import (
     Applied,
     Backend,
+    InFlight,
     Listener,
     PoolStats,
     ProxyFailure,
@@ -33,6 +34,7 @@ class MemoryProxy:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Condition()
         self._in_flight: Counter[str] = Counter()
+        self._streams: Counter[str] = Counter()
         self._requests: Counter[tuple[ServicePort, Backend]] = Counter()
         self._next: Counter[ServicePort] = Counter()
         self._known = True
@@ -53,13 +55,17 @@ class MemoryProxy:
                 0, {at: why for at, why in self.unavailable.items() if at in table.listeners}
             )
 
-    async def drain(self, pod: str, timeout_s: float) -> int:
+    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
         try:
             async with asyncio.timeout(timeout_s), self._changed:
                 await self._changed.wait_for(lambda: not self._in_flight[pod])
         except TimeoutError:
             pass
-        return self._in_flight[pod]
+        return InFlight(self._in_flight[pod], self._streams[pod])
+
+    async def cut(self, pod: str, spread_s: float) -> int:
+        await asyncio.sleep(spread_s)
+        return self._streams.pop(pod, 0)
 
     async def stats(self) -> ProxyStats:
         backends = {
@@ -104,6 +110,10 @@ class MemoryProxy:
         """A request to ``backend`` starts."""
         self._requests[(pool, backend)] += 1
         self._in_flight[backend.pod] += 1
+
+    def open_stream(self, backend: Backend) -> None:
+        """A long-lived connection to ``backend`` starts; only ``cut`` ends it."""
+        self._streams[backend.pod] += 1
 
     async def end(self, backend: Backend) -> None:
         """A request to ``backend`` is over."""

@@ -9,10 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nodrop.model.meta import Obj, labels_of
-from nodrop.proxy.protocol import Backend, Listener, ServicePort
+from nodrop.proxy.protocol import AppProtocol, Backend, Listener, ServicePort
+from nodrop.proxy.protocols import protocol_of
 from nodrop.proxy.sources import Sources
 
 _SERVICE_LABEL = "kubernetes.io/service-name"
+_AFFINITY_S = 10800
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,24 @@ def port_numbers(services: Iterable[Obj]) -> dict[tuple[str, str, str], int]:
     }
 
 
+def plan_protocols(services: Iterable[Obj]) -> dict[ServicePort, AppProtocol]:
+    """What pools speak that don't speak HTTP/1.1."""
+    return {
+        pool: protocol
+        for pool, port, _ in _tcp_ports(services)
+        if (protocol := protocol_of(port)) != "http"
+    }
+
+
+def plan_affinity(services: Iterable[Obj]) -> dict[ServicePort, int]:
+    """For how many seconds a client stays with its pod, where sessionAffinity is ClientIP."""
+    return {
+        pool: _affinity_s(service["spec"])
+        for pool, _, service in _tcp_ports(services)
+        if service["spec"].get("sessionAffinity") == "ClientIP"
+    }
+
+
 def has_coming(endpoints: Iterable[Endpoint]) -> bool:
     """Whether some pod may become ready."""
     return any(endpoint.coming for endpoint in endpoints)
@@ -133,6 +153,11 @@ def _tcp_ports(services: Iterable[Obj]) -> Iterable[tuple[ServicePort, Obj, Obj]
             if port.get("protocol", "TCP") == "TCP":
                 name = service["metadata"]["name"]
                 yield ServicePort(_namespace(service), name, port["port"]), port, service
+
+
+def _affinity_s(spec: Obj) -> int:
+    client = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
+    return int(client.get("timeoutSeconds") or _AFFINITY_S)
 
 
 def _endpoints_of(piece: Obj, port_name: str, terminating: Collection[str]) -> Iterable[Endpoint]:

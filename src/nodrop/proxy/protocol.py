@@ -38,6 +38,10 @@ class Listener(NamedTuple):
     port: int
 
 
+#: What a Service port speaks. ``h2c`` is HTTP/2 without TLS, which gRPC uses.
+AppProtocol = Literal["http", "h2c", "https", "tcp"]
+
+
 class Route(NamedTuple):
     """An Ingress rule. ``host`` empty = any, ``*.example.org`` = one label. ``path`` starts with /.
 
@@ -54,7 +58,8 @@ class RoutingTable:
     """All that the data plane needs, as one immutable value; equal tables route alike.
 
     A pool without backends answers 503 at once; if it is in ``waiting`` (no pod is ready, one is
-    on its way) its requests are held for a few seconds first.
+    on its way) its requests are held for a few seconds first. ``protocols`` says what a pool
+    speaks if not HTTP/1.1, ``affinity`` for how many seconds a client stays with its pod.
     """
 
     pools: Mapping[ServicePort, frozenset[Backend]] = field(default_factory=dict)
@@ -62,6 +67,8 @@ class RoutingTable:
     default: ServicePort | None = None
     listeners: Mapping[Listener, ServicePort] = field(default_factory=dict)
     waiting: frozenset[ServicePort] = frozenset()
+    protocols: Mapping[ServicePort, AppProtocol] = field(default_factory=dict)
+    affinity: Mapping[ServicePort, int] = field(default_factory=dict)
 
     def pods(self) -> frozenset[str]:
         """Uids of all pods that are a backend of some pool."""
@@ -80,6 +87,17 @@ class Applied:
     reloads: int = 0
     refused: Mapping[Listener, str] = field(default_factory=dict)
     unserved: Mapping[ServicePort, str] = field(default_factory=dict)
+
+
+class InFlight(NamedTuple):
+    """What a pod has in hand.
+
+    ``requests`` are worth waiting for: they end by themselves. ``streams`` are not: TCP, WebSocket
+    and CONNECT connections, and answers that have been going on for a while (SSE, long downloads).
+    """
+
+    requests: int
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +149,17 @@ class Proxy(Protocol):
         """Make the data plane route by ``table``; returns once it does (acknowledged)."""
         ...
 
-    async def drain(self, pod: str, timeout_s: float) -> int:
-        """Wait until a withdrawn pod has nothing in flight; returns how many requests are left."""
+    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
+        """Wait until a withdrawn pod has no request in flight; returns what is left.
+
+        Streams are not waited for. An answer that has begun counts as a stream once this has
+        waited for ``answers_s``.
+        """
+        ...
+
+    async def cut(self, pod: str, spread_s: float) -> int:
+        """Close the streams of a withdrawn pod, at random moments within ``spread_s``, so that
+        their clients don't come back all at once; returns how many."""
         ...
 
     async def stats(self) -> ProxyStats: ...

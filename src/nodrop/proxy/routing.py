@@ -9,14 +9,17 @@ from nodrop.proxy.pools import (
     Endpoints,
     choose_backends,
     has_coming,
+    plan_affinity,
     plan_endpoints,
     plan_listeners,
+    plan_protocols,
 )
 from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
 from nodrop.proxy.routes import plan_routes
 from nodrop.proxy.sources import Sources
 
 _Key = TypeVar("_Key", bound=tuple[object, ...])
+_Value = TypeVar("_Value")
 
 
 def plan_table(sources: Sources) -> RoutingTable:
@@ -37,7 +40,16 @@ def table_of(sources: Sources, endpoints: Endpoints) -> RoutingTable:
         for pool, backends in pools.items()
         if not backends and (pool in sources.served or has_coming(endpoints.get(pool, ())))
     )
-    return RoutingTable(pools, routes, default, listeners, waiting)
+    protocols, affinity = plan_protocols(sources.services), plan_affinity(sources.services)
+    return RoutingTable(
+        pools,
+        routes,
+        default,
+        listeners,
+        waiting,
+        {pool: one for pool, one in protocols.items() if pool in reached},
+        {pool: one for pool, one in affinity.items() if pool in reached},
+    )
 
 
 # What changed, for logs and the decision trace.
@@ -52,6 +64,8 @@ def diff_tables(before: RoutingTable, after: RoutingTable) -> list[str]:
         lines += [f"{pool} - {_shown(backend)}" for backend in sorted(old - new)]
     lines += _changed("route", before.routes, after.routes)
     lines += _changed("listener", before.listeners, after.listeners)
+    lines += _turned("speaks", before.protocols, after.protocols, "http")
+    lines += _turned("affinity", before.affinity, after.affinity, 0)
     if before.default != after.default:
         lines.append(f"default backend → {after.default}")
     return lines
@@ -64,6 +78,19 @@ def _changed(
         f"{what} {' '.join(map(str, key))} → {new.get(key, 'nowhere')}"
         for key in sorted({*old, *new}, key=str)
         if old.get(key) != new.get(key)
+    ]
+
+
+def _turned(
+    what: str,
+    old: Mapping[ServicePort, _Value],
+    new: Mapping[ServicePort, _Value],
+    default: _Value,
+) -> list[str]:
+    return [
+        f"{pool} {what} {new.get(pool, default)}"
+        for pool in sorted({*old, *new})
+        if old.get(pool, default) != new.get(pool, default)
     ]
 
 

@@ -27,7 +27,14 @@ from nodrop.proxy.pools import (
     pools_by_pod,
     services_by_listener,
 )
-from nodrop.proxy.protocol import Listener, Proxy, ProxyFailure, RoutingTable, ServicePort
+from nodrop.proxy.protocol import (
+    InFlight,
+    Listener,
+    Proxy,
+    ProxyFailure,
+    RoutingTable,
+    ServicePort,
+)
 from nodrop.proxy.routing import diff_tables, table_of
 from nodrop.proxy.sources import Sources
 from nodrop.proxy.withdrawal import hold_longer_s
@@ -120,7 +127,9 @@ class ProxySync:
 
     # Traffic: what the agent asks for.
 
-    async def withdraw(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+    async def withdraw(
+        self, pod: Uid, address: str, *, budget_s: float, answers_s: float = 0.0
+    ) -> Withdrawn:
         """See nodrop.client.traffic.Traffic."""
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -129,10 +138,12 @@ class ProxySync:
         await self._hold(pod, start, budget_s)
         self._barred.add(pod)
         await self._acknowledgement(self._poke())  # however long that takes: see Traffic
-        left = await self._drain(pod, max(0.0, start + budget_s - loop.time()))
-        return Withdrawn(in_flight=left, took_s=loop.time() - start)
+        left_s = max(0.0, start + budget_s - loop.time())
+        return _withdrawn(await self._drain(pod, left_s, answers_s), loop.time() - start)
 
-    async def pause(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+    async def pause(
+        self, pod: Uid, address: str, *, budget_s: float, answers_s: float = 0.0
+    ) -> Withdrawn:
         """See nodrop.client.traffic.Traffic. Nothing is asked for: the slice says it."""
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -144,8 +155,16 @@ class ProxySync:
         except TimeoutError:
             log.warning("pod %s (%s) is still routed to after %g s", pod, address, budget_s)
             return Withdrawn(in_flight=None, took_s=loop.time() - start)
-        left = await self._drain(pod, max(0.0, start + budget_s - loop.time()))
-        return Withdrawn(in_flight=left, took_s=loop.time() - start)
+        left_s = max(0.0, start + budget_s - loop.time())
+        return _withdrawn(await self._drain(pod, left_s, answers_s), loop.time() - start)
+
+    async def cut(self, pod: Uid, *, spread_s: float) -> int:
+        """See nodrop.client.traffic.Traffic."""
+        try:
+            return await self._proxy.cut(pod, spread_s)
+        except ProxyFailure as error:
+            log.error("the streams of pod %s were not closed: %s", pod, error)
+            return 0
 
     def _is_out(self, pod: str) -> bool:
         return self._applied is not None and pod not in self._applied.pods()
@@ -192,8 +211,8 @@ class ProxySync:
             for members in self._pools_of.get(pod, ())
         )
 
-    async def _drain(self, pod: str, timeout_s: float) -> int | None:
-        """How many requests are left; None when the proxy could not be asked until the end."""
+    async def _drain(self, pod: str, timeout_s: float, answers_s: float) -> InFlight | None:
+        """What is left; None when the proxy could not be asked until the end."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         said = False
@@ -201,7 +220,7 @@ class ProxySync:
             left_s = max(0.0, deadline - loop.time())
             try:
                 async with asyncio.timeout(left_s + _DRAIN_ANSWER_S):
-                    return await self._proxy.drain(pod, left_s)
+                    return await self._proxy.drain(pod, left_s, answers_s=answers_s)
             except TimeoutError:
                 log.error("the proxy does not say what pod %s has in flight", pod)
                 return None
@@ -351,6 +370,12 @@ class ProxySync:
             await self._client.apply(Emit(service, "Warning", reason, why))
         except ApiError as error:
             log.warning("can't record an Event (%s): %s", why, error)
+
+
+def _withdrawn(left: InFlight | None, took_s: float) -> Withdrawn:
+    if left is None:
+        return Withdrawn(in_flight=None, took_s=took_s)
+    return Withdrawn(in_flight=left.requests, streams=left.streams, took_s=took_s)
 
 
 def _served(table: RoutingTable) -> set[ServicePort]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from nodrop.proxy.memory import MemoryProxy
-from nodrop.proxy.protocol import Applied, Backend, ProxyFailure, ProxyStats, RoutingTable
+from nodrop.proxy.protocol import Applied, Backend, InFlight, ProxyFailure, ProxyStats, RoutingTable
 
 
 class Watcher(Protocol):
@@ -33,6 +33,7 @@ class SimProxy:
         self._turn = asyncio.Lock()
         self._in_flight: Counter[str] = Counter()
         self._idle: dict[str, asyncio.Event] = {}
+        self._streams: dict[str, dict[Callable[[], None], None]] = {}
         self.memory = MemoryProxy()
         self.lost = False
 
@@ -54,7 +55,7 @@ class SimProxy:
             self._check("applying the routing table")
             return applied
 
-    async def drain(self, pod: str, timeout_s: float) -> int:
+    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
         self._check(f"draining pod {pod}")
         if self._in_flight[pod]:
             idle = self._idle.setdefault(pod, asyncio.Event())
@@ -64,7 +65,16 @@ class SimProxy:
             except TimeoutError:
                 pass
             self._check(f"draining pod {pod}")
-        return self._in_flight[pod]
+        return InFlight(self._in_flight[pod], len(self._streams.get(pod, ())))
+
+    async def cut(self, pod: str, spread_s: float) -> int:
+        """Each stream is closed at a moment of its own, in the order they were opened."""
+        streams = list(self._streams.get(pod, ()))
+        for close in streams:
+            await asyncio.sleep(spread_s / len(streams))
+            self._check(f"closing the streams of pod {pod}")
+            close()
+        return len(streams)
 
     async def stats(self) -> ProxyStats:
         self._check("reading counters")
@@ -86,6 +96,17 @@ class SimProxy:
         self._in_flight[backend.pod] -= 1
         if not self._in_flight[backend.pod] and (idle := self._idle.pop(backend.pod, None)):
             idle.set()
+
+    def streams(self, pod: str) -> int:
+        return len(self._streams.get(pod, ()))
+
+    def open_stream(self, pod: str, close: Callable[[], None]) -> None:
+        """A long-lived connection begins; ``close`` is called when the data plane cuts it."""
+        self._streams.setdefault(pod, {})[close] = None
+
+    def end_stream(self, pod: str, close: Callable[[], None]) -> None:
+        """It is over, whoever has ended it."""
+        self._streams.get(pod, {}).pop(close, None)
 
     def _check(self, what: str) -> None:
         if self.lost:

@@ -24,7 +24,7 @@ from nodrop.client.protocol import ALL, Page, Scope, WatchEvent
 from nodrop.model.errors import expired
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
-from nodrop.proxy.protocol import Applied, Proxy, ProxyStats, RoutingTable
+from nodrop.proxy.protocol import Applied, InFlight, Proxy, ProxyStats, RoutingTable
 from nodrop.registry.local import LocalClient
 from nodrop.registry.watch import WatchStream
 from nodrop.sim.prober import SimProber
@@ -250,9 +250,13 @@ class GatedProxy:
     async def apply(self, table: RoutingTable) -> Applied:
         return await self._gate.through("apply", lambda: self._proxy.apply(table))
 
-    async def drain(self, pod: str, timeout_s: float) -> int:
+    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
         self._gate.check()
-        return await self._proxy.drain(pod, timeout_s)
+        return await self._proxy.drain(pod, timeout_s, answers_s=answers_s)
+
+    async def cut(self, pod: str, spread_s: float) -> int:
+        self._gate.check()
+        return await self._proxy.cut(pod, spread_s)
 
     async def stats(self) -> ProxyStats:
         self._gate.check()

@@ -13,7 +13,7 @@ from nodrop.keeper.proc import start_ticks
 from nodrop.keeper.protocol import Keeper, KeeperFailure
 from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.processes import ROLE
-from nodrop.proxy.protocol import Applied, Proxy, ProxyStats, RoutingTable
+from nodrop.proxy.protocol import Applied, InFlight, Proxy, ProxyStats, RoutingTable
 from nodrop.statedir import StateDir
 from nodrop.wiring.files import write_atomically
 from nodrop.wiring.listening import IngressSockets
@@ -99,8 +99,11 @@ class AnnouncedProxy:
             self._changed.set()
         return applied
 
-    async def drain(self, pod: str, timeout_s: float) -> int:
-        return await self._proxy.drain(pod, timeout_s)
+    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
+        return await self._proxy.drain(pod, timeout_s, answers_s=answers_s)
+
+    async def cut(self, pod: str, spread_s: float) -> int:
+        return await self._proxy.cut(pod, spread_s)
 
     async def stats(self) -> ProxyStats:
         return await self._proxy.stats()

@@ -32,9 +32,14 @@ class FakeTraffic:
     history: list[tuple[str, ...]] = field(default_factory=list)
     budgets_s: list[float] = field(default_factory=list)
     in_flight: int = 0
+    streams: int = 0
+    answers_s: float = 0.0
+    spread_s: float = 0.0
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def withdraw(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+    async def withdraw(
+        self, pod: Uid, address: str, *, budget_s: float, answers_s: float = 0.0
+    ) -> Withdrawn:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         self.history.append(("withdraw", pod, address))
@@ -46,9 +51,12 @@ class FakeTraffic:
         except TimeoutError:
             left = self.in_flight
         self.history.append(("withdrawn", pod, address))
-        return Withdrawn(left, loop.time() - began_s)
+        self.answers_s = answers_s
+        return Withdrawn(left, loop.time() - began_s, self.streams)
 
-    async def pause(self, pod: Uid, address: str, *, budget_s: float) -> Withdrawn:
+    async def pause(
+        self, pod: Uid, address: str, *, budget_s: float, answers_s: float = 0.0
+    ) -> Withdrawn:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         self.history.append(("pause", pod, address))
@@ -61,6 +69,12 @@ class FakeTraffic:
             left = self.in_flight
         self.history.append(("paused", pod, address))
         return Withdrawn(left, loop.time() - began_s)
+
+    async def cut(self, pod: Uid, *, spread_s: float) -> int:
+        self.history.append(("cut", pod))
+        self.spread_s = spread_s
+        closed, self.streams = self.streams, 0
+        return closed
 
     async def forget(self, pod: Uid) -> None:
         self.history.append(("forget", pod))

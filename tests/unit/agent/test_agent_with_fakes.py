@@ -142,6 +142,42 @@ async def test_s14_the_cluster_faithful_order_does_not_wait(runtime: FakeRuntime
         assert [step[0] for step in rig.traffic.history] in ([], ["forget"])
 
 
+async def test_streams_keep_no_pod_from_its_signal_and_are_closed_when_their_time_is_over(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    """S13: the app learns of its end by SIGTERM, with its streams open; later they are closed."""
+    runtime.ignores_sigterm = True
+    rig.traffic.streams = 2
+    times = {"nodrop.dev/stream-drain-timeout": "500ms"}
+    one = pod("web", container("serve"), terminationGracePeriodSeconds=1)
+    one["metadata"]["annotations"] = times
+    async with rig.running():
+        await rig.create(one)
+        await rig.until_ready("web")
+        await rig.delete("web")
+        (held,) = runtime.containers.values()
+        await held.signalled.wait()
+        assert "cut" not in [step[0] for step in rig.traffic.history]
+        await rig.until_gone("web")
+    steps = [step[0] for step in rig.traffic.history]
+    assert steps == ["withdraw", "withdrawn", "cut", "forget"]
+    assert rig.traffic.answers_s == pytest.approx(1 / 6)
+    assert 0 < rig.traffic.spread_s <= 0.4
+    (message,) = rig.events("DrainCut")
+    assert message.startswith("0 requests and 2 long-lived connections were cut")
+
+
+async def test_an_app_that_ends_its_streams_has_none_cut(rig: Rig) -> None:
+    rig.traffic.streams = 2
+    async with rig.running():
+        await rig.create(pod("web", container("serve")))
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until_gone("web")
+    assert [step[0] for step in rig.traffic.history] == ["withdraw", "withdrawn", "forget"]
+    assert rig.events("DrainCut") == []
+
+
 async def test_requests_that_outlast_the_drain_are_told(rig: Rig) -> None:
     rig.traffic.release.clear()
     rig.traffic.in_flight = 3
@@ -151,7 +187,7 @@ async def test_requests_that_outlast_the_drain_are_told(rig: Rig) -> None:
         await rig.delete("web")
         await rig.until_gone("web")
         [message] = rig.events("DrainCut")
-        assert message.startswith("3 requests were still in flight after 0.")
+        assert message.startswith("3 requests (and 0 long-lived connections) were still in flight")
 
 
 async def test_a_second_delete_cuts_the_waits(rig: Rig) -> None:

@@ -19,7 +19,7 @@ def counted(requests: int, in_flight: int = 0) -> PoolStats:
 def test_stats_are_read_by_column_name_and_missing_columns_are_zero() -> None:
     text = "# pxname,svname,qcur,scur,stot,econ,eresp,\ns0,u1,1,2,30,4,5,\ns0,hold,0,0,,,,\n"
     assert parse_stats(text) == {
-        (0, "u1"): PoolStats(in_flight=3, requests=30, errors=9, connection_errors=4)
+        ("s0", "u1"): PoolStats(in_flight=3, requests=30, errors=9, connection_errors=4)
     }
     assert parse_stats("") == {}
 
@@ -34,15 +34,15 @@ def test_responses_bytes_and_retries_are_read_and_other_sections_are_not() -> No
     )
     (found,) = parse_stats(text).items()
     assert found == (
-        (7, "BACKEND"),
+        ("s7", "BACKEND"),
         PoolStats(1, 9, 0, (0, 5, 1, 2, 1), 100, 200, 3, 2, 0, 1, 4),
     )
 
 
 def test_what_a_deleted_server_has_counted_stays_in_the_sums() -> None:
     counters = Counters()
-    counters.see({(0, S1): counted(5), (0, S2): counted(7, in_flight=1)}, {WEB: 0})
-    counters.see({(0, S1): counted(6)}, {WEB: 0})
+    counters.see({("s0", S1): counted(5), ("s0", S2): counted(7, in_flight=1)}, {"s0": WEB})
+    counters.see({("s0", S1): counted(6)}, {"s0": WEB})
     report = counters.report(RoutingTable(pools={WEB: frozenset({ONE})}), up=True)
     assert report.backends == {(WEB, ONE): counted(6)}
     assert report.ended == {WEB: counted(7)}
@@ -51,7 +51,7 @@ def test_what_a_deleted_server_has_counted_stays_in_the_sums() -> None:
 
 def test_a_pod_that_is_drained_is_among_those_that_left_with_what_is_in_flight() -> None:
     counters = Counters()
-    counters.see({(0, S1): counted(5), (0, S2): counted(7, in_flight=2)}, {WEB: 0})
+    counters.see({("s0", S1): counted(5), ("s0", S2): counted(7, in_flight=2)}, {"s0": WEB})
     report = counters.report(RoutingTable(pools={WEB: frozenset({ONE})}), up=True)
     assert report.left == {(WEB, "u2"): counted(7, in_flight=2)}
     assert report.ended == {}
@@ -59,8 +59,8 @@ def test_a_pod_that_is_drained_is_among_those_that_left_with_what_is_in_flight()
 
 def test_a_restarted_process_counts_on_from_what_was_seen() -> None:
     counters = Counters()
-    counters.see({(0, S1): counted(5), (0, "BACKEND"): counted(6)}, {WEB: 0})
-    counters.see({(0, S1): counted(2), (0, "BACKEND"): counted(2)}, {WEB: 0})
+    counters.see({("s0", S1): counted(5), ("s0", "BACKEND"): counted(6)}, {"s0": WEB})
+    counters.see({("s0", S1): counted(2), ("s0", "BACKEND"): counted(2)}, {"s0": WEB})
     report = counters.report(TABLE, up=True)
     assert add(report.left[(WEB, "u1")], report.backends[(WEB, ONE)]) == counted(7)
     assert report.pools == {WEB: counted(8)}
@@ -68,20 +68,34 @@ def test_a_restarted_process_counts_on_from_what_was_seen() -> None:
 
 def test_a_slot_that_another_pool_takes_does_not_bring_the_old_counts_along() -> None:
     counters = Counters()
-    counters.see({(0, "BACKEND"): counted(6)}, {WEB: 0})
-    counters.see({(0, "BACKEND"): counted(9)}, {API: 0})
+    counters.see({("s0", "BACKEND"): counted(6)}, {"s0": WEB})
+    counters.see({("s0", "BACKEND"): counted(9)}, {"s0": API})
     assert counters.report(TABLE, up=True).pools == {WEB: counted(6), API: counted(3)}
-    counters.see({(0, "BACKEND"): counted(1)}, {API: 0})
+    counters.see({("s0", "BACKEND"): counted(1)}, {"s0": API})
     assert counters.report(TABLE, up=True).pools == {WEB: counted(6), API: counted(4)}
 
 
 def test_what_is_remembered_of_pods_that_left_is_bounded() -> None:
     counters = Counters()
     for number in range(1_500):
-        counters.see({(0, f"u{number}_127.9.0.1_1"): counted(1)}, {WEB: 0})
+        counters.see({("s0", f"u{number}_127.9.0.1_1"): counted(1)}, {"s0": WEB})
         counters.note_drained(f"u{number}", 1)
     report = counters.report(TABLE, up=False)
     assert report.state == "down"
     assert len(report.left) <= 1_001
     assert report.ended == {WEB: counted(1_499)}
     assert len(report.drained) == 1_000
+
+
+def test_both_sections_of_a_slot_count_for_the_pool_and_the_pod() -> None:
+    counters = Counters()
+    owners = {"s0": WEB, "s0u": WEB}
+    rows = {("s0", S1): counted(5, in_flight=1), ("s0u", S1): counted(2, in_flight=1)}
+    counters.see({**rows, ("s0", "BACKEND"): counted(5), ("s0u", "BACKEND"): counted(2)}, owners)
+    table = RoutingTable(pools={WEB: frozenset({ONE})})
+    report = counters.report(table, up=True)
+    assert report.backends == {(WEB, ONE): counted(7, in_flight=2)}
+    assert report.pools == {WEB: counted(7)}
+    counters.see({("s0", S1): counted(6)}, owners)  # deleted from one of them
+    report = counters.report(table, up=True)
+    assert add(report.left[(WEB, "u1")], report.backends[(WEB, ONE)]).requests == 8

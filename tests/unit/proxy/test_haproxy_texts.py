@@ -8,18 +8,17 @@ import pytest
 
 from nodrop.proxy.haproxy.admin_socket import chunk_lines
 from nodrop.proxy.haproxy.binary import choose_binary, find_binary, parse_version
+from nodrop.proxy.haproxy.layout import Layout, Placed, SlotClass
 from nodrop.proxy.haproxy.opening import quote
 from nodrop.proxy.haproxy.plan import (
     Served,
     diff_servers,
     parse_map,
     parse_servers,
-    plan_slots,
-    pools_of,
 )
 from nodrop.proxy.haproxy.processes import fd_numbers
 from nodrop.proxy.haproxy.render import MainShape, render_main, render_map, render_maps
-from nodrop.proxy.haproxy.services import SERVICES, render_edge
+from nodrop.proxy.haproxy.services import SERVICES, STREAMS, EdgeLane, render_edge
 from nodrop.proxy.haproxy.slots import pod_of_server, server_name
 from nodrop.proxy.haproxy.web import HOSTS, PATHS, WILDCARDS
 from nodrop.proxy.protocol import (
@@ -46,16 +45,18 @@ TABLE = RoutingTable(
     listeners={Listener("127.9.1.1", 80): WEB, Listener("0.0.0.0", 30080): WEB},
     waiting=frozenset({API}),
 )
-SLOTS = {WEB: 0, API: 1}
+PLACED = Placed({WEB: 0, API: 1})
+LAYOUT = Layout(((SlotClass("http"), 2), (SlotClass("tcp", 60), 1)))
 
 
 def test_maps() -> None:
-    assert render_maps(TABLE, SLOTS) == {
+    assert render_maps(TABLE, PLACED) == {
         PATHS: {"a.example/": "s0", "a.example/x/#": "s1", "*.w.example/y/": "s1", "*/": "s0"}
         | {"*.w.example/y/": "s1"},
         HOSTS: {"a.example": "a.example", "/": "s1"},
         WILDCARDS: {"w.example": "*.w.example"},
         SERVICES: {"127.9.1.1:80": "s0", "*:30080": "s0"},
+        STREAMS: {},
     }
     assert render_map({"b": "2", "a": "1"}) == "a 1\nb 2\n"
 
@@ -64,38 +65,48 @@ def test_main_lists_the_present_servers_of_every_slot() -> None:
     shape = MainShape(
         admin_socket="/run/it's.sock",
         services_fd=12,
+        streams_fd=13,
         web_fds=(10, 11),
-        slots=3,
+        layout=LAYOUT,
         max_connections=100,
     )
-    text = render_main(shape, TABLE, SLOTS)
-    head, slots = text.split("\nbackend nowhere\n")
+    text = render_main(shape, TABLE, PLACED)
+    head, slots = text.split("\nbackend nobody\n  mode tcp\n")
     assert "  bind fd@10\n  bind fd@11\n" in head
     assert "  maxconn 100\n" in head
     assert "  hard-stop-after 1h\n" in head  # else a process that was replaced may live for ever
     assert "  bind fd@12 accept-proxy\n" in head
+    assert "  bind fd@13 accept-proxy\n" in head
     assert "  stats socket 'unix@/run/it'\\''s.sock' mode 600 level admin\n" in head
-    assert slots.splitlines() == [
-        "backend s0",
-        "  balance roundrobin",
+    servers = [
         "  server u1_127.9.2.1_8080 127.9.2.1:8080 pool-purge-delay 100ms",
         "  server u6_::1_8080 [::1]:8080 pool-purge-delay 100ms",
         "  server hold 127.0.0.1:1 backup disabled",
-        "backend s1",
-        "  balance roundrobin",
-        "  server hold 127.0.0.1:1 backup",
-        "backend s2",
-        "  balance roundrobin",
+    ]
+    alone = ("  retry-on conn-failure", "  option http-server-close")
+    turn = "  balance roundrobin"
+    assert slots.splitlines() == [
+        *("backend s0", turn, *servers),
+        *("backend s0u", turn, *alone, *servers),
+        *("backend s1", turn, "  server hold 127.0.0.1:1 backup"),
+        *("backend s1u", turn, *alone, "  server hold 127.0.0.1:1 backup"),
+        *("backend t2", turn, "  mode tcp", "  timeout server 24h"),
+        *("  stick-table type ipv6 size 100k expire 60s", "  stick on src table t2"),
         "  server hold 127.0.0.1:1 backup disabled",
     ]
 
 
 def test_edge_passes_on_the_address_asked_for() -> None:
     text = render_edge(
-        admin_socket="/e.sock", main_address="127.0.0.1:99", fds=(10, 11), max_connections=9
+        admin_socket="/e.sock",
+        requests=EdgeLane("127.0.0.1:99", (10, 11)),
+        streams=EdgeLane("127.0.0.1:98", (12,)),
+        max_connections=9,
     )
-    assert "  bind fd@10\n  bind fd@11\n" in text
-    assert "  server main 127.0.0.1:99 send-proxy-v2\n" in text
+    assert "frontend services\n  bind fd@10\n  bind fd@11\n  default_backend main-services" in text
+    assert "backend main-services\n  server main 127.0.0.1:99 send-proxy-v2\n" in text
+    assert "frontend streams\n  bind fd@12\n  default_backend main-streams" in text
+    assert "backend main-streams\n  server main 127.0.0.1:98 send-proxy-v2\n" in text
     assert "mode tcp" in text
 
 
@@ -106,33 +117,29 @@ def test_quote_and_names() -> None:
     assert fd_numbers(["a", "b"]) == {"a": 10, "b": 11}
 
 
-def test_slots_are_kept_and_left_ones_rest_until_empty() -> None:
-    assert plan_slots({WEB, API}, {}, total=2, occupied=()) == {API: 0, WEB: 1}
-    assert plan_slots({WEB, API}, {WEB: 0}, total=2, occupied={0}) == {WEB: 0, API: 1}
-    assert plan_slots({API}, {WEB: 0}, total=2, occupied={0}) == {API: 1}
-    assert plan_slots({API}, {WEB: 0}, total=1, occupied={0}) is None
-    assert plan_slots({WEB, API}, {}, total=1, occupied=()) is None
-    assert plan_slots({API}, {}, total=2, occupied={0}) == {API: 1}
-    assert pools_of(TABLE) == {WEB, API}
-
-
 def test_new_servers_before_old_ones_after_the_maps() -> None:
-    served = Served({0: {"u0_127.9.2.9_8080": True, "u6_::1_8080": False, "hold": True}})
-    change = diff_servers(served, TABLE, SLOTS)
+    old = {"u0_127.9.2.9_8080": True, "u6_::1_8080": False, "hold": True}
+    served = Served({"s0": old})
+    change = diff_servers(served, TABLE, PLACED, LAYOUT)
     assert change.before == (
         "add server s0/u1_127.9.2.1_8080 127.9.2.1:8080 pool-purge-delay 100ms",
         "set server s0/u1_127.9.2.1_8080 state ready",
         "set server s0/u6_::1_8080 state ready",
+        "add server s0u/u1_127.9.2.1_8080 127.9.2.1:8080 pool-purge-delay 100ms",
+        "set server s0u/u1_127.9.2.1_8080 state ready",
+        "add server s0u/u6_::1_8080 [::1]:8080 pool-purge-delay 100ms",
+        "set server s0u/u6_::1_8080 state ready",
         "set server s1/hold state ready",
+        "set server s1u/hold state ready",
     )
     assert change.after == (
         "set server s0/hold state maint",
         "set server s0/u0_127.9.2.9_8080 state maint",
     )
-    again = diff_servers(Served(change.servers), TABLE, SLOTS)
+    again = diff_servers(Served(change.servers), TABLE, PLACED, LAYOUT)
     assert (again.before, again.after) == ((), ())
-    assert Served(change.servers).withdrawn() == [(0, "u0_127.9.2.9_8080")]
-    assert Served(change.servers).slots_of("u6") == {0}
+    assert Served(change.servers).withdrawn() == [("s0", "u0_127.9.2.9_8080")]
+    assert Served(change.servers).sections_of("u6") == {"s0", "s0u"}
     assert Served(change.servers).occupied() == {0}
 
 
@@ -140,11 +147,11 @@ def test_reading_answers() -> None:
     state = (
         "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n"
         "4 s0 1 u1_1_2 127.0.0.1 2 0 1\n4 s0 2 u2_1_2 127.0.0.1 0 1 1\n"
-        "5 s1 1 hold 127.0.0.1 2 4 1\n5 s1 2 u3 127.0.0.1 0 5 1\n6 nowhere 1 x 127.0.0.1 2 0 1\n"
+        "5 s1u 1 hold 127.0.0.1 2 4 1\n5 s1u 2 u3 127.0.0.1 0 5 1\n6 nowhere 1 x 127.0.0.1 2 0 1\n"
     )
     assert parse_servers(state) == {
-        0: {"u1_1_2": True, "u2_1_2": False},
-        1: {"hold": True, "u3": False},
+        "s0": {"u1_1_2": True, "u2_1_2": False},
+        "s1u": {"hold": True, "u3": False},
     }
     assert parse_map("0x1f a/ s0\n0x2f b/ s1\n") == {"a/": "s0", "b/": "s1"}
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from nodrop.agent.plan.spec import Container, Handler, PodSpec, Sleep
+from nodrop.model.drain import DrainWishes
 from nodrop.model.meta import Obj, parse_time
 
 #: Upstream's floor between SIGTERM and SIGKILL, whatever a hook has used up.
@@ -92,3 +93,54 @@ def drain_share_s(grace_s: float, sleep_hook_s: float = 0.0) -> float:
     passes its rest on.
     """
     return max(0.0, grace_s - sleep_hook_s) * 2 / 3
+
+
+#: An answer that has begun is waited for as long as this (and a quarter of the drain at most)
+#: before it counts as a stream: a download of a few seconds is finished, an SSE stream is told.
+_ANSWERS_S = 5.0
+#: Streams are closed one by one over this long at most: their clients all come back.
+_SPREAD_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DrainPlan:
+    """When what is waited for or closed, in seconds since the pod was asked to end.
+
+    Requests in flight have until ``requests_s``. Streams are not waited for; what the application
+    has not ended by ``streams_s`` is closed, within ``spread_s``. ``answers_s``: see above.
+    """
+
+    requests_s: float
+    answers_s: float
+    streams_s: float
+    spread_s: float
+
+
+def plan_drain(grace_s: float, sleep_hook_s: float, wishes: DrainWishes) -> DrainPlan:
+    """The drain of a pod whose grace period is ``grace_s``; wishes end with it.
+
+    Streams are closed when the last third of the grace period begins, hooks being over by then:
+    an application that ends them itself when it gets SIGTERM has had its time, and clients come
+    back spread over a while, before SIGKILL.
+
+    >>> plan_drain(30, 0, DrainWishes())
+    DrainPlan(requests_s=20.0, answers_s=5.0, streams_s=20.0, spread_s=8.0)
+    """
+    share_s = drain_share_s(grace_s, sleep_hook_s)
+    requests_s = _wished(wishes.requests_s, grace_s, share_s)
+    streams_s = _wished(wishes.streams_s, grace_s, share_s + min(sleep_hook_s, grace_s))
+    return DrainPlan(
+        requests_s,
+        answers_s(requests_s),
+        streams_s,
+        min(_SPREAD_S, (grace_s - streams_s) * 0.8),
+    )
+
+
+def answers_s(drain_s: float) -> float:
+    """How long a drain of ``drain_s`` waits for answers that have begun."""
+    return min(_ANSWERS_S, drain_s / 4)
+
+
+def _wished(wish_s: float | None, grace_s: float, default_s: float) -> float:
+    return default_s if wish_s is None else min(wish_s, grace_s)

@@ -14,6 +14,7 @@ from nodrop.model.validate.config import (
     validate_secret_update,
 )
 from nodrop.model.validate.disruption import validate_poddisruptionbudget
+from nodrop.model.validate.drain import drain_causes
 from nodrop.model.validate.ingress import (
     validate_ingress,
     validate_ingressclass,
@@ -59,7 +60,8 @@ def _validate(obj: Obj) -> list[Cause]:
 
 
 def _pod(obj: Obj) -> list[Cause]:
-    return validate_pod_spec(obj.get("spec") or {}, "spec")
+    spec = obj.get("spec") or {}
+    return validate_pod_spec(spec, "spec") + drain_causes(obj["metadata"], spec, "metadata")
 
 
 def _pod_update(new: Obj, old: Obj) -> list[Cause]:

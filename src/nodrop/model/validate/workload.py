@@ -14,6 +14,7 @@ from nodrop.model.validate.causes import (
     required,
     unsupported,
 )
+from nodrop.model.validate.drain import drain_causes
 from nodrop.model.validate.metadata import (
     validate_annotations,
     validate_labels,
@@ -87,6 +88,7 @@ def _template(template: Obj, selector: Obj | None) -> list[Cause]:
     causes += validate_annotations(meta.get("annotations"), "spec.template.metadata.annotations")
     pod_spec = template.get("spec") or {}
     causes += validate_pod_spec(pod_spec, "spec.template.spec")
+    causes += drain_causes(meta, pod_spec, "spec.template.metadata")
     policy = pod_spec.get("restartPolicy")
     if policy in ("OnFailure", "Never"):
         causes.append(unsupported("spec.template.spec.restartPolicy", policy, ("Always",)))

@@ -18,14 +18,24 @@ from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected, refusal_of
 from nodrop.proxy.haproxy.edge import Edge
 from nodrop.proxy.haproxy.fitness import fit_table
+from nodrop.proxy.haproxy.flights import Flights
+from nodrop.proxy.haproxy.layout import (
+    Needs,
+    Placed,
+    default_layout,
+    is_raw,
+    parse_layout,
+    parse_placed,
+    place,
+    plan_needs,
+    render_placed,
+)
 from nodrop.proxy.haproxy.manner import SERVING, Manner
 from nodrop.proxy.haproxy.plan import (
     Served,
     diff_servers,
     parse_map,
     parse_servers,
-    plan_slots,
-    pools_of,
 )
 from nodrop.proxy.haproxy.processes import (
     Process,
@@ -36,18 +46,17 @@ from nodrop.proxy.haproxy.processes import (
 )
 from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_map, render_maps
 from nodrop.proxy.haproxy.retired import RetiredMains
-from nodrop.proxy.haproxy.slots import name_slots, pod_of_server, read_slots, slot_name
+from nodrop.proxy.haproxy.slots import section_names, slot_of_section
 from nodrop.proxy.haproxy.stats import EVERYTHING, Counters, parse_stats
-from nodrop.proxy.protocol import Applied, ProxyFailure, ProxyStats, RoutingTable
+from nodrop.proxy.protocol import Applied, InFlight, ProxyFailure, ProxyStats, RoutingTable
 from nodrop.proxy.protocol import ServicePort as Pool
 
 log = logging.getLogger(__name__)
 
 _MAIN = "proxy-main"
-_SERVICES_SOCKET = "proxy/services"
+_SERVICES_SOCKET, _STREAMS_SOCKET = "proxy/services", "proxy/streams"
 _SLOTS_FILE = "slots.json"
 _TRIES = 5
-_SHORTEST_POLL_S, _LONGEST_POLL_S = 0.002, 0.05
 
 
 class HAProxy:
@@ -74,23 +83,28 @@ class HAProxy:
         self._processes = Processes(keeper, folder, sockets, binary)
         self._edge = Edge(self._processes)
         self.listen_on(ingress_sockets, tls_sockets)
-        self._total, self._manner = slots, manner
+        self._layout, self._manner = default_layout(slots), manner
         self._log = (str(log_socket or ""), access_log)
         self._main: Process | None = None
         self._retired = RetiredMains(self._processes, _MAIN)
         self._knows_table = False
         self._admin: AdminSocket | None = None
         self._served = Served()
-        self._slots: dict[Pool, int] = {}
+        self._placed = Placed()
         self._table = RoutingTable()
         self._counters = Counters()
         self._written: dict[str, str] = {}
         self._turn = asyncio.Lock()
+        self._flights = Flights(
+            planes=self._planes,
+            deaf=self._retired.deaf,
+            drained=self._counters.note_drained,
+        )
 
     def listen_on(self, ingress_sockets: Sequence[str], tls_sockets: Sequence[str]) -> None:
         """Which held sockets the Ingress has from the next ``apply`` on."""
         self._web_count = len(ingress_sockets)
-        self._main_sockets = (_SERVICES_SOCKET, *ingress_sockets, *tls_sockets)
+        self._main_sockets = (_SERVICES_SOCKET, _STREAMS_SOCKET, *ingress_sockets, *tls_sockets)
 
     def sockets_in_use(self) -> frozenset[str]:
         """Names of the held sockets that a restarted main would need."""
@@ -102,18 +116,21 @@ class HAProxy:
         self._processes.folder.mkdir(parents=True, exist_ok=True)
         self._processes.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with self._turn:
-            port = await self._processes.listen(_SERVICES_SOCKET, "127.0.0.1")
+            requests = await self._processes.listen(_SERVICES_SOCKET, "127.0.0.1")
+            streams = await self._processes.listen(_STREAMS_SOCKET, "127.0.0.1")
             running = await self._processes.running(_MAIN)
             if running:
                 self._main = await self._processes.newest(running)
-                self._total = int(self._main.shape.partition(" ")[0])
-                self._slots = read_slots(self._processes.folder / _SLOTS_FILE)
+                # Unknown: of another version. It is replaced with the first table.
+                if layout := parse_layout(self._main.shape.partition(" ")[0]):
+                    self._layout = layout
+                self._placed = parse_placed(self._processes.read(_SLOTS_FILE))
                 await self._session()
                 await self._retired.find()
                 await self._retire_strays()
             else:
                 await self._start_main()
-            await self._edge.find(f"127.0.0.1:{port}")
+            await self._edge.find(f"127.0.0.1:{requests}", f"127.0.0.1:{streams}")
 
     async def close(self) -> None:
         """Let go of the processes; they go on serving."""
@@ -128,7 +145,7 @@ class HAProxy:
     async def stop(self) -> None:
         """End both processes once their connections are over (takes nothing new at once)."""
         async with self._turn:
-            await self._edge.serve(())
+            await self._edge.serve((), ())
             for process in await self._processes.running(_MAIN):
                 await self._processes.finish(process)
             await self._retired.stop()
@@ -146,7 +163,7 @@ class HAProxy:
             before, self._processes.binary = self._processes.binary, binary
             try:
                 await self._session()
-                await self._grow(self._table)
+                await self._grow(self._table, plan_needs(self._table, self._placed))
                 await self._edge.replace()
             except ProxyFailure:
                 self._processes.binary = before
@@ -160,20 +177,13 @@ class HAProxy:
                     return await self._apply(table)
             return await self._apply(table)
 
-    async def drain(self, pod: str, timeout_s: float) -> int:
-        """Wait until nothing of ``pod`` is in flight, as seen twice; returns what is left."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        pause_s, zeros, most = _SHORTEST_POLL_S, 0, 0
-        while True:
-            left = await self._in_flight(pod)
-            zeros, most = (zeros + 1 if left == 0 else 0), max(most, left)
-            if zeros == 2 or loop.time() >= deadline:
-                self._counters.note_drained(pod, most - left)
-                return left
-            if left:
-                pause_s = min(pause_s * 1.5, _LONGEST_POLL_S)
-            await asyncio.sleep(min(pause_s, max(0.0, deadline - loop.time())))
+    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
+        """Wait until no request of ``pod`` is in flight; returns what is left."""
+        return await self._flights.drain(pod, timeout_s, answers_s)
+
+    async def cut(self, pod: str, spread_s: float) -> int:
+        """Close the streams of ``pod`` one after another within ``spread_s``."""
+        return await self._flights.cut(pod, spread_s)
 
     async def stats(self) -> ProxyStats:
         """Counters of every pool and backend, as last seen if the process can't be asked now."""
@@ -181,14 +191,15 @@ class HAProxy:
         try:
             async with self._turn:
                 admin = await self._session()
-                self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._slots)
+                self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._owners())
         except ProxyFailure:
             up = False
         return self._counters.report(self._table, up=up)
 
-    def pool_of(self, slot: str) -> Pool | None:
-        """Whose the slot of a log line is."""
-        return next((pool for pool, n in self._slots.items() if slot_name(n) == slot), None)
+    def pool_of(self, section: str) -> Pool | None:
+        """Whose the section of a log line is."""
+        number = slot_of_section(section)
+        return next((pool for pool, slot in self._placed.all() if slot == number), None)
 
     async def verify(self) -> bool:
         """Whether both processes still are those that were spoken to; cleans up on the way."""
@@ -204,34 +215,34 @@ class HAProxy:
             await self._retire_strays()
             return await self._edge.alive()
 
-    # Private: everything below holds the turn, but for _in_flight.
+    # Private: everything below holds the turn, but for what the flights ask.
 
     async def _apply(self, whole: RoutingTable) -> Applied:
         table, unfit, unserved = fit_table(whole)
         admin = await self._session()
         reloads = 0
-        slots = await self._assign(admin, table)
-        if slots is None or self._outdated():
+        placed = await self._assign(admin, needs := plan_needs(table, self._placed))
+        if placed is None or self._outdated():
             try:
-                admin = await self._grow(table)
+                admin = await self._grow(table, needs)
             except ProxyFailure as failure:
-                if slots is None:
+                if placed is None:
                     raise
                 log.error("the proxy stays as it is: %s", failure)  # verify has it tried again
                 admin = await self._session()
             else:
-                slots, reloads = self._slots, 1
+                placed, reloads = self._placed, 1
         refused = await self._edge.hold(table.listeners)
         try:
-            await self._change(admin, table, slots)
+            await self._change(admin, table, placed)
         except BaseException:
             await self._hang_up()  # what is served now is unknown: read it back next time
             raise
         await self._retired.apply(table)
         self._knows_table = True
-        reloads += await self._edge.serve(
-            [listener for listener in table.listeners if listener not in refused]
-        )
+        held = [listener for listener in table.listeners if listener not in refused]
+        raw = {at for at in held if is_raw(table.protocols.get(table.listeners[at], "http"))}
+        reloads += await self._edge.serve([at for at in held if at not in raw], raw)
         return Applied(reloads, {**refused, **unfit}, unserved)
 
     def _outdated(self) -> bool:
@@ -240,46 +251,56 @@ class HAProxy:
 
     def _shape(self) -> str:
         written = "all" if self._log[1] else "sample" if self._log[0] else "none"
-        return f"{self._total} {','.join(self._main_sockets)} log={written}"
+        return f"{self._layout} {','.join(self._main_sockets)} log={written}"
 
-    async def _change(
-        self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
-    ) -> None:
+    async def _change(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
         """New pods first, before the files, which take a moment; whoever leaves goes last."""
-        change = diff_servers(self._served, table, slots)
+        change = diff_servers(self._served, table, placed, self._layout)
         refusal = await refusal_of(admin.execute(change.before))
-        self._write_files(table, slots)
+        self._write_files(table, placed)
         if refusal is None:
-            refusal = await refusal_of(self._replace_maps(admin, table, slots))
+            refusal = await refusal_of(self._replace_maps(admin, table, placed))
         # Who must leave leaves all the same.
         await admin.execute(change.after)
         if refusal is not None:
             raise refusal
         self._served.servers = change.servers
-        self._slots, self._table = slots, table
+        self._placed, self._table = placed, table
 
-    async def _replace_maps(
-        self, admin: AdminSocket, table: RoutingTable, slots: dict[Pool, int]
-    ) -> None:
-        for name, entries in render_maps(table, slots).items():
+    async def _replace_maps(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
+        for name, entries in render_maps(table, placed).items():
             if self._served.maps.get(name) != entries:
                 await admin.replace_map(name, entries)
                 self._served.maps[name] = entries
 
-    async def _assign(self, admin: AdminSocket, table: RoutingTable) -> dict[Pool, int] | None:
-        pools = pools_of(table)
-        slots = plan_slots(pools, self._slots, total=self._total, occupied=self._served.occupied())
-        if slots is None:
+    async def _assign(self, admin: AdminSocket, needs: Needs) -> Placed | None:
+        placed = place(needs, self._placed, self._layout, self._served.occupied())
+        if placed is None:
             await self._sweep(admin)
-            slots = plan_slots(
-                pools, self._slots, total=self._total, occupied=self._served.occupied()
-            )
-        return slots
+            placed = place(needs, self._placed, self._layout, self._served.occupied())
+        return placed
+
+    async def _planes(self) -> list[tuple[AdminSocket, Served]]:
+        """Main, also while a table is being applied to it, and the processes that it replaced."""
+        admin = self._admin
+        if admin is None or admin.broken:
+            async with self._turn:
+                admin = await self._session()
+        return [(admin, self._served), *await self._retired.sessions()]
+
+    def _owners(self) -> dict[str, Pool]:
+        """Whose each section is."""
+        classes = self._layout.classes()
+        return {
+            section: pool
+            for pool, slot in self._placed.all()
+            for section in section_names(slot, classes[slot])
+        }
 
     async def _session(self) -> AdminSocket:
         """The connection to main; a new one starts with reading back what main serves."""
-        if self._admin is not None and not self._admin.broken:
-            return self._admin
+        if (known := self._admin) is not None and not known.broken:
+            return known
         if self._main is None:
             raise ProxyFailure("the proxy was not started")
         if not await self._runs(self._main):
@@ -301,31 +322,29 @@ class HAProxy:
 
     async def _start_main(self) -> None:
         process = await self._processes.next(_MAIN, self._shape())
-        for name, entries in render_maps(self._table, self._slots).items():
+        for name, entries in render_maps(self._table, self._placed).items():
             self._write(name, render_map(entries))
-        config = self._main_config(process, self._table, self._slots)
+        config = self._main_config(process, self._table, self._placed)
         admin = await self._processes.start(process, config, self._main_sockets)
         await self._read_back(admin)
         self._main, self._admin = process, admin
 
-    async def _grow(self, table: RoutingTable) -> AdminSocket:
+    async def _grow(self, table: RoutingTable, needs: Needs) -> AdminSocket:
         """A new process, for more slots or other sockets; all is as before if it fails."""
-        old, before = self._main, (self._slots, self._table, self._total)
-        pools = pools_of(table)
-        while self._total < len(pools) * 5 // 4:
-            self._total *= 2
-        slots = plan_slots(pools, self._slots, total=self._total, occupied=())
-        assert slots is not None
+        old, before = self._main, (self._placed, self._table, self._layout)
+        layout = self._layout.grown(needs.counts())
+        placed = place(needs, self._placed, layout, ()) or place(needs, Placed(), layout, ())
+        assert placed is not None
         if old is not None:
-            self._write(old.slots, name_slots(self._slots))
+            self._write(old.slots, render_placed(self._placed))
         await self._hang_up()
-        self._slots, self._table = slots, table
+        self._placed, self._table, self._layout = placed, table, layout
         try:
             await self._start_main()
         except ProxyFailure:
-            self._slots, self._table, self._total = before
+            self._placed, self._table, self._layout = before
             raise
-        self._write_slots(slots)
+        self._write_placed(placed)
         assert self._admin is not None
         if old is not None:
             await self._retired.add(old)
@@ -337,62 +356,45 @@ class HAProxy:
             if process != self._main:
                 await self._retired.add(process)
 
-    def _main_config(self, process: Process, table: RoutingTable, slots: dict[Pool, int]) -> str:
-        services_fd, *fds = fd_numbers(self._main_sockets).values()
+    def _main_config(self, process: Process, table: RoutingTable, placed: Placed) -> str:
+        services_fd, streams_fd, *fds = fd_numbers(self._main_sockets).values()
         shape = MainShape(
             admin_socket=str(self._processes.admin_path(process)),
             services_fd=services_fd,
+            streams_fd=streams_fd,
             web_fds=tuple(fds[: self._web_count]),
             tls_fds=tuple(fds[self._web_count :]),
-            slots=self._total,
+            layout=self._layout,
             max_connections=connection_limit(len(self._main_sockets)),
             manner=self._manner,
             log_socket=self._log[0],
             access_log=self._log[1],
         )
-        return render_main(shape, table, slots)
+        return render_main(shape, table, placed)
 
-    def _write_files(self, table: RoutingTable, slots: dict[Pool, int]) -> None:
+    def _write_files(self, table: RoutingTable, placed: Placed) -> None:
         """What a restart after a crash starts from: written before anything is acknowledged."""
-        self._write_slots(slots)
-        for name, entries in render_maps(table, slots).items():
+        self._write_placed(placed)
+        for name, entries in render_maps(table, placed).items():
             self._write(name, render_map(entries))
         if self._main is not None:
-            self._write(self._main.config, self._main_config(self._main, table, slots))
+            self._write(self._main.config, self._main_config(self._main, table, placed))
 
-    def _write_slots(self, slots: dict[Pool, int]) -> None:
-        self._write(_SLOTS_FILE, name_slots(slots))
+    def _write_placed(self, placed: Placed) -> None:
+        self._write(_SLOTS_FILE, render_placed(placed))
 
     def _write(self, name: str, text: str) -> None:
         if self._written.get(name) != text:
             write_atomically(self._processes.folder / name, text)
             self._written[name] = text
 
-    async def _in_flight(self, pod: str) -> int:
-        try:
-            admin = self._admin
-            if admin is None or admin.broken:
-                async with self._turn:
-                    admin = await self._session()
-            slots = sorted(self._served.slots_of(pod))
-            answers = [await admin.ask(f"show stat {slot_name(slot)} 4 -1") for slot in slots]
-        except Disconnected:
-            return 1  # unknown: ask the process that follows
-        here = sum(
-            stats.in_flight
-            for answer in answers
-            for (_, server), stats in parse_stats(answer).items()
-            if pod_of_server(server) == pod
-        )
-        return here + await self._retired.in_flight(pod)
-
     async def _sweep(self, admin: AdminSocket) -> None:
         """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""
         doomed = self._served.withdrawn()
         if not doomed:
             return
-        self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._slots)
-        gone = await admin.attempt([f"del server {slot_name(s)}/{name}" for s, name in doomed])
-        for (slot, name), deleted in zip(doomed, gone, strict=True):
+        self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._owners())
+        gone = await admin.attempt([f"del server {section}/{name}" for section, name in doomed])
+        for (section, name), deleted in zip(doomed, gone, strict=True):
             if deleted:
-                del self._served.servers[slot][name]
+                del self._served.servers[section][name]

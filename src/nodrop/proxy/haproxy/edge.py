@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from nodrop.keeper.protocol import KeeperFailure
 from nodrop.proxy.haproxy.processes import Process, Processes, connection_limit, fd_numbers
-from nodrop.proxy.haproxy.services import render_edge
+from nodrop.proxy.haproxy.services import EdgeLane, render_edge
 from nodrop.proxy.protocol import Listener, ProxyFailure
 
 _EDGE = "proxy-edge"
@@ -32,13 +32,16 @@ class Edge:
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
-        self._main_address = ""
+        self._main_addresses = ("", "")
         self._current: Process | None = None
         self._held: dict[str, Listener] = {}
 
-    async def find(self, main_address: str) -> None:
-        """Adopt the running process and the held sockets; main accepts at ``main_address``."""
-        self._main_address = main_address
+    async def find(self, requests: str, streams: str) -> None:
+        """Adopt the running process and the held sockets.
+
+        Main accepts requests at one address, connections of TCP Services at the other.
+        """
+        self._main_addresses = requests, streams
         running = await self._processes.running(_EDGE)
         self._current = running[-1] if running else None
         for process in running[:-1]:  # a replacement that was cut short
@@ -79,32 +82,33 @@ class Edge:
                 self._held[name] = listener
         return refused
 
-    async def serve(self, listeners: Collection[Listener]) -> int:
+    async def serve(self, requests: Collection[Listener], streams: Collection[Listener]) -> int:
         """Listen on exactly these (all held); returns how many processes were started (0, 1)."""
-        names = sorted(socket_name(listener) for listener in listeners)
+        lanes = sorted(map(socket_name, requests)), sorted(map(socket_name, streams))
+        shape = "|".join(map(",".join, lanes)) if any(lanes) else ""
         started = 0
-        if names != self._names():
-            started = await self._replace(names)
-        for name in self._held.keys() - set(names):
+        if shape != (self._current.shape if self._current else ""):
+            started = await self._replace(shape)
+        for name in self._held.keys() - {name for lane in lanes for name in lane}:
             await self._unlisten(name)
         return started
 
     async def replace(self) -> None:
         """Hand over to a new process, for another program."""
         if self._current is not None:
-            await self._replace(self._names())
+            await self._replace(self._current.shape)
 
-    def _names(self) -> list[str]:
-        return self._current.shape.split(",") if self._current else []
-
-    async def _replace(self, names: list[str]) -> int:
+    async def _replace(self, shape: str) -> int:
         old, self._current = self._current, None
-        if names:
-            process = await self._processes.next(_EDGE, ",".join(names))
+        if shape:
+            process = await self._processes.next(_EDGE, shape)
+            lanes = [lane.split(",") if lane else [] for lane in (shape + "|").split("|")[:2]]
+            names = lanes[0] + lanes[1]
+            fds = list(fd_numbers(names).values())
             config = render_edge(
                 admin_socket=str(self._processes.admin_path(process)),
-                main_address=self._main_address,
-                fds=tuple(fd_numbers(names).values()),
+                requests=EdgeLane(self._main_addresses[0], fds[: len(lanes[0])]),
+                streams=EdgeLane(self._main_addresses[1], fds[len(lanes[0]) :]),
                 max_connections=connection_limit(len(names)),
             )
             try:
@@ -116,7 +120,7 @@ class Edge:
             self._current = process
         if old is not None:
             await self._processes.finish(old)
-        return 1 if names else 0
+        return 1 if shape else 0
 
     async def _unlisten(self, name: str) -> None:
         try:

@@ -27,10 +27,10 @@ class Manner:
         return [] if self.retries else ["  retries 0", "  retry-on none", "  no option redispatch"]
 
     def slots(self, lines: Iterable[str]) -> Iterator[str]:
-        """The lines of the slots, with what tells pods in each."""
+        """The lines of the slots, with what tells pods in each that takes requests."""
         for line in lines:
             yield line
-            if self.names_pods and line.startswith("backend "):
+            if self.names_pods and line.startswith("backend s"):
                 yield f"  http-response set-header {APP_HEADER} 1"
                 yield f"  http-after-response set-header {POD_HEADER} %[srv_name]"
 

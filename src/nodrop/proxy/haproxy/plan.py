@@ -1,48 +1,57 @@
-"""From what HAProxy serves to what it should serve: slots, commands, answers read; pure."""
+"""From what HAProxy serves to what it should serve: commands, and answers read; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nodrop.proxy.haproxy.layout import Layout, Placed, SlotClass
 from nodrop.proxy.haproxy.slots import (
     HOLD,
-    Slots,
     pod_of_server,
+    section_names,
     server_address,
     server_name,
-    slot_name,
+    slot_of_section,
 )
-from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
+from nodrop.proxy.protocol import Backend, RoutingTable
 
 #: srv_admin_state bits that don't keep a server from working: "disabled in the configuration",
 #: which stays set after the server was made ready.
 _HARMLESS_ADMIN_BITS = 0x04
 
 
+#: Section → server name → whether it takes requests.
+Servers = dict[str, dict[str, bool]]
+
+
 @dataclass(slots=True)
 class Served:
-    """What the main process holds: slot → server name → whether it takes requests; its maps."""
+    """What the main process holds: the servers of its slots' sections, and its maps."""
 
-    servers: dict[int, dict[str, bool]] = field(default_factory=dict)
+    servers: Servers = field(default_factory=dict)
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def occupied(self) -> set[int]:
         """Slots that still have servers, even withdrawn ones."""
-        return {slot for slot, servers in self.servers.items() if servers.keys() - {HOLD}}
-
-    def slots_of(self, pod: str) -> set[int]:
         return {
             slot
-            for slot, servers in self.servers.items()
+            for section, servers in self.servers.items()
+            if servers.keys() - {HOLD} and (slot := slot_of_section(section)) is not None
+        }
+
+    def sections_of(self, pod: str) -> set[str]:
+        return {
+            section
+            for section, servers in self.servers.items()
             if any(pod_of_server(name) == pod for name in servers if name != HOLD)
         }
 
-    def withdrawn(self) -> list[tuple[int, str]]:
-        """Servers that take no requests any more: to be deleted."""
+    def withdrawn(self) -> list[tuple[str, str]]:
+        """(section, server) that takes no requests any more: to be deleted."""
         return [
-            (slot, name)
-            for slot, servers in sorted(self.servers.items())
+            (section, name)
+            for section, servers in sorted(self.servers.items())
             for name, ready in sorted(servers.items())
             if not ready and name != HOLD
         ]
@@ -54,96 +63,75 @@ class Change:
 
     before: tuple[str, ...]
     after: tuple[str, ...]
-    servers: dict[int, dict[str, bool]]
+    servers: Servers
 
 
-def plan_slots(
-    pools: Iterable[ServicePort], present: Slots, *, total: int, occupied: Collection[int]
-) -> dict[ServicePort, int] | None:
-    """Give every pool a slot; None when there are not enough.
-
-    A pool keeps its slot. A slot that was left by another pool is taken only when its last
-    server is gone: until then a request of that pool may be inside.
-    """
-    wanted = sorted(set(pools))
-    slots = {pool: present[pool] for pool in wanted if present.get(pool, total) < total}
-    taken = set(present.values()) | set(occupied)
-    free = iter(slot for slot in range(total) if slot not in taken)
-    for pool in wanted:
-        if pool not in slots:
-            slot = next(free, None)
-            if slot is None:
-                return None
-            slots[pool] = slot
-    return slots
-
-
-def pools_of(table: RoutingTable) -> set[ServicePort]:
-    """Every pool that the table mentions."""
-    default = [] if table.default is None else [table.default]
-    return {*table.pools, *table.routes.values(), *table.listeners.values(), *default}
-
-
-def diff_servers(served: Served, table: RoutingTable, slots: Slots) -> Change:
+def diff_servers(served: Served, table: RoutingTable, placed: Placed, layout: Layout) -> Change:
     """The commands that make the servers of all slots those of the table."""
     before: list[str] = []
     after: list[str] = []
-    wanted = _wanted(table, slots)
-    for slot in sorted(wanted.keys() | served.servers.keys()):
-        have = served.servers.get(slot, {})
-        want = wanted.get(slot, {})
-        for name, backend in sorted(want.items()):
-            before += _admit(slot, name, backend, have.get(name))
+    wanted = _wanted(table, placed, layout)
+    for section in sorted(wanted.keys() | served.servers.keys()):
+        have = served.servers.get(section, {})
+        want = wanted.get(section, {})
+        for name, address in sorted(want.items()):
+            before += _admit(f"{section}/{name}", address, have.get(name))
         for name, ready in sorted(have.items()):
             if ready and name not in want:
-                after.append(f"set server {slot_name(slot)}/{name} state maint")
+                after.append(f"set server {section}/{name} state maint")
     return Change(tuple(before), tuple(after), _servers_after(served, wanted))
 
 
-def _wanted(table: RoutingTable, slots: Slots) -> dict[int, dict[str, Backend | None]]:
-    wanted: dict[int, dict[str, Backend | None]] = {}
-    for pool, slot in slots.items():
-        backends = table.pools.get(pool, frozenset())
-        wanted[slot] = {server_name(backend): backend for backend in backends}
+#: Section → server name → its address and options; the hold server is there from the start.
+_Wanted = dict[str, dict[str, str]]
+
+
+def _wanted(table: RoutingTable, placed: Placed, layout: Layout) -> _Wanted:
+    wanted: _Wanted = {}
+    classes = layout.classes()
+    for pool, slot in placed.all():
+        servers = _addresses(table.pools.get(pool, frozenset()), classes[slot])
         if pool in table.waiting:
-            wanted[slot][HOLD] = None
+            servers[HOLD] = ""
+        wanted |= dict.fromkeys(section_names(slot, classes[slot]), servers)
     return wanted
 
 
-def _admit(slot: int, name: str, backend: Backend | None, ready: bool | None) -> list[str]:
-    server = f"{slot_name(slot)}/{name}"
+def _addresses(backends: frozenset[Backend], one: SlotClass) -> dict[str, str]:
+    return {server_name(backend): server_address(backend, one) for backend in backends}
+
+
+def _admit(server: str, address: str, ready: bool | None) -> list[str]:
     commands = []
-    if ready is None and backend is not None:
-        commands.append(f"add server {server} {server_address(backend)}")
+    if ready is None and address:
+        commands.append(f"add server {server} {address}")
     if not ready:
         commands.append(f"set server {server} state ready")
     return commands
 
 
-def _servers_after(
-    served: Served, wanted: Mapping[int, Mapping[str, Backend | None]]
-) -> dict[int, dict[str, bool]]:
+def _servers_after(served: Served, wanted: Mapping[str, Mapping[str, str]]) -> Servers:
     return {
-        slot: {
-            name: name in wanted.get(slot, {})
-            for name in {*served.servers.get(slot, {}), *wanted.get(slot, {})}
+        section: {
+            name: name in wanted.get(section, {})
+            for name in {*served.servers.get(section, {}), *wanted.get(section, {})}
         }
-        for slot in {*served.servers, *wanted}
+        for section in {*served.servers, *wanted}
     }
 
 
 # Reading HAProxy's answers.
 
 
-def parse_servers(text: str) -> dict[int, dict[str, bool]]:
-    """``show servers state`` → slot → server → whether it takes requests."""
-    servers: dict[int, dict[str, bool]] = {}
+def parse_servers(text: str) -> Servers:
+    """``show servers state`` → section → server → whether it takes requests."""
+    servers: Servers = {}
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 7 or line.startswith("#") or not _is_slot(words[1]):
+        if len(words) < 7 or line.startswith("#") or slot_of_section(words[1]) is None:
             continue
         ready = not int(words[6]) & ~_HARMLESS_ADMIN_BITS
-        servers.setdefault(int(words[1][1:]), {})[words[3]] = ready
+        servers.setdefault(words[1], {})[words[3]] = ready
     return servers
 
 
@@ -160,7 +148,3 @@ def parse_map(text: str) -> dict[str, str]:
         if len(words := line.split()) == 3:
             entries[words[1]] = words[2]
     return entries
-
-
-def _is_slot(name: str) -> bool:
-    return name[:1] == "s" and name[1:].isdigit()

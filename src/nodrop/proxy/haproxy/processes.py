@@ -73,6 +73,13 @@ class Processes:
     def admin_path(self, process: Process) -> Path:
         return self.sockets / f"{process.role}-{process.generation}.sock"
 
+    def read(self, name: str) -> str:
+        """The text of a file in ``folder``; empty when it can't be read."""
+        try:
+            return (self.folder / name).read_text()
+        except OSError:
+            return ""
+
     async def listen(self, name: str, host: str) -> int:
         """Have a socket held on any free port; returns the port."""
         try:

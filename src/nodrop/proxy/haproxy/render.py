@@ -8,32 +8,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from nodrop.proxy.haproxy.layout import Layout, Placed
 from nodrop.proxy.haproxy.log import render_logging, render_ring, with_logging
 from nodrop.proxy.haproxy.manner import Manner
 from nodrop.proxy.haproxy.opening import render_global
-from nodrop.proxy.haproxy.services import SERVICES, render_services, services_map
-from nodrop.proxy.haproxy.slots import Slots, render_slots
+from nodrop.proxy.haproxy.services import (
+    SERVICES,
+    STREAMS,
+    render_services,
+    render_streams,
+    services_map,
+    streams_map,
+)
+from nodrop.proxy.haproxy.slots import render_slots
 from nodrop.proxy.haproxy.web import HOSTS, PATHS, WILDCARDS, render_web, web_maps
 from nodrop.proxy.protocol import RoutingTable
 
 #: All maps: files relative to the folder that HAProxy runs in.
-MAPS = (PATHS, HOSTS, WILDCARDS, SERVICES)
+MAPS = (PATHS, HOSTS, WILDCARDS, SERVICES, STREAMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MainShape:
     """What of the main process's configuration is fixed while it runs.
 
-    The fds are inherited listening sockets; what arrives at ``services_fd`` comes from the edge,
-    what arrives at ``tls_fds`` is to be TLS.
+    The fds are inherited listening sockets; what arrives at ``services_fd`` (requests) and
+    ``streams_fd`` (connections of TCP Services) comes from the edge, what arrives at ``tls_fds``
+    is to be TLS.
     ``max_connections`` fits the limit of open files.
     """
 
     admin_socket: str
     services_fd: int
+    streams_fd: int
     web_fds: tuple[int, ...]
     tls_fds: tuple[int, ...] = ()
-    slots: int
+    layout: Layout
     max_connections: int
     manner: Manner = field(default_factory=Manner)
     log_socket: str = ""
@@ -42,9 +52,13 @@ class MainShape:
     """Every request with all that is known of it, instead of a sample."""
 
 
-def render_maps(table: RoutingTable, slots: Slots) -> dict[str, dict[str, str]]:
+def render_maps(table: RoutingTable, placed: Placed) -> dict[str, dict[str, str]]:
     """The contents of all maps: file name → key → value."""
-    return {**web_maps(table, slots), SERVICES: services_map(table, slots)}
+    return {
+        **web_maps(table, placed.http),
+        SERVICES: services_map(table, placed.http),
+        STREAMS: streams_map(table, placed.tcp),
+    }
 
 
 def render_map(entries: Mapping[str, str]) -> str:
@@ -52,8 +66,8 @@ def render_map(entries: Mapping[str, str]) -> str:
     return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
-def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
-    """The main process: Ingress and Services, HTTP, every slot with its present servers."""
+def render_main(shape: MainShape, table: RoutingTable, placed: Placed) -> str:
+    """The main process: Ingress and Services, every slot with its present servers."""
     lines = [
         *render_global(shape.admin_socket, shape.max_connections),
         *(render_ring(shape.log_socket) if shape.log_socket else ()),
@@ -62,7 +76,8 @@ def render_main(shape: MainShape, table: RoutingTable, slots: Slots) -> str:
         *render_web(shape.web_fds),
         *_no_tls_yet(shape.tls_fds),
         *render_services(shape.services_fd),
-        *shape.manner.slots(render_slots(shape.slots, table, slots)),
+        *render_streams(shape.streams_fd),
+        *shape.manner.slots(render_slots(shape.layout, table, placed)),
     ]
     logging = render_logging(whole=shape.access_log) if shape.log_socket else ()
     return "\n".join(with_logging(lines, logging)) + "\n"
@@ -75,6 +90,9 @@ def _no_tls_yet(fds: Iterable[int]) -> list[str]:
 
 
 _UNREADY = "nodrop: no pod of this Service is ready"
+_MAYBE = "nodrop: the pod ended before it answered; this request may have been processed"
+#: Tells a client that sending the request again could do its work twice.
+_STATE = "Nodrop-Request-State maybe-processed"
 
 # timeout server is long because a slow request is not a lost one; tunnels are WebSockets.
 # retries: a connection that a pod refuses or drops before answering goes to another pod, and
@@ -92,5 +110,6 @@ _DEFAULTS = [
     "  option redispatch 1",
     "  retries 5",
     "  retry-on conn-failure empty-response",
+    f'  http-error status 502 content-type text/plain string "{_MAYBE}\\n" hdr {_STATE}',
     f'  http-error status 503 content-type text/plain string "{_UNREADY}\\n"',
 ]

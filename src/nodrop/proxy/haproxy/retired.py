@@ -14,6 +14,7 @@ import logging
 from dataclasses import dataclass, field
 
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
+from nodrop.proxy.haproxy.layout import Layout, Placed, parse_layout, parse_placed
 from nodrop.proxy.haproxy.plan import (
     Change,
     Served,
@@ -22,8 +23,7 @@ from nodrop.proxy.haproxy.plan import (
     parse_servers,
 )
 from nodrop.proxy.haproxy.processes import Process, Processes, write_atomically
-from nodrop.proxy.haproxy.slots import HOLD, Slots, pod_of_server, read_slots, slot_name
-from nodrop.proxy.haproxy.stats import parse_stats
+from nodrop.proxy.haproxy.slots import HOLD, pod_of_server
 from nodrop.proxy.protocol import ProxyFailure, RoutingTable
 
 log = logging.getLogger(__name__)
@@ -37,28 +37,32 @@ def only_withdraw(served: Served, table: RoutingTable) -> Change:
     """For a process of which it is not known what its slots are for: no pod comes, some leave."""
     pods = table.pods()
     stays = {
-        slot: {
+        section: {
             name: ready and (name == HOLD or pod_of_server(name) in pods)
             for name, ready in servers.items()
         }
-        for slot, servers in served.servers.items()
+        for section, servers in served.servers.items()
     }
     leaves = [
-        f"set server {slot_name(slot)}/{name} state maint"
-        for slot, servers in served.servers.items()
+        f"set server {section}/{name} state maint"
+        for section, servers in served.servers.items()
         for name, ready in servers.items()
-        if ready and not stays[slot][name]
+        if ready and not stays[section][name]
     ]
     return Change((), tuple(leaves), stays)
 
 
 @dataclass(slots=True)
 class _Retired:
-    """``slots`` says which pool has which slot in it: those it had when it was replaced."""
+    """``placed`` says which pool has which slot in it: those it had when it was replaced.
+
+    ``layout`` None: it is of another version, whose slots are not known.
+    """
 
     process: Process
     since_s: float
-    slots: Slots
+    placed: Placed
+    layout: Layout | None
     admin: AdminSocket | None = None
     served: Served = field(default_factory=Served)
 
@@ -97,8 +101,8 @@ class RetiredMains:
             try:
                 admin = await self._session(one)
                 change = (
-                    diff_servers(one.served, table, one.slots)
-                    if one.slots
+                    diff_servers(one.served, table, one.placed, one.layout)
+                    if one.layout and one.placed.all()
                     else only_withdraw(one.served, table)
                 )
                 await admin.execute(change.before)
@@ -107,24 +111,20 @@ class RetiredMains:
             except ProxyFailure as failure:
                 await self._give_up(one, failure)
 
-    async def in_flight(self, pod: str) -> int:
-        """Requests that they have in hand for ``pod``; 1 for each that can't be asked."""
-        left = 0
+    async def sessions(self) -> list[tuple[AdminSocket, Served]]:
+        """Those that can be asked."""
+        found = []
         for one in tuple(self._following.values()):
             try:
-                admin = await self._session(one)
-                for slot in sorted(one.served.slots_of(pod)):
-                    rows = parse_stats(await admin.ask(f"show stat {slot_name(slot)} 4 -1"))
-                    left += sum(
-                        stats.in_flight
-                        for (_, server), stats in rows.items()
-                        if pod_of_server(server) == pod
-                    )
+                found.append((await self._session(one), one.served))
             except ProxyFailure as failure:
                 await self._give_up(one, failure)
-        if self._deaf:
-            await self._look_at_deaf()
-        return left + sum(pod in pods for pods in self._deaf.values())
+        return found
+
+    async def deaf(self, pod: str) -> int:
+        """How many may still send to ``pod`` and can't be asked: wait for their end."""
+        await self._look_at_deaf()
+        return sum(pod in pods for pods in self._deaf.values())
 
     async def look(self) -> None:
         """End those without connections, and those that are too old."""
@@ -159,8 +159,9 @@ class RetiredMains:
     # Private
 
     async def _add(self, process: Process, since_s: float) -> None:
-        slots = read_slots(self._processes.folder / process.slots)
-        one = _Retired(process, since_s, slots)
+        placed = parse_placed(self._processes.read(process.slots))
+        layout = parse_layout(process.shape.partition(" ")[0])
+        one = _Retired(process, since_s, placed, layout)
         self._following[one.process.id] = one
         try:
             admin = await self._session(one)
@@ -201,20 +202,14 @@ class RetiredMains:
     def _remember_pods(self, one: _Retired) -> frozenset[str]:
         """All pods that it knows, withdrawn ones too; in its file for who comes after us."""
         known = {name for servers in one.served.servers.values() for name in servers} - {HOLD}
-        file = self._processes.folder / one.process.config
-        try:
-            text = file.read_text()
-        except OSError:
-            text = ""
-        write_atomically(file, text + "".join(f"# server {name}\n" for name in sorted(known)))
+        file = one.process.config
+        text = self._processes.read(file) + "".join(f"# server {name}\n" for name in sorted(known))
+        write_atomically(self._processes.folder / file, text)
         return self._pods_in_config(one.process)
 
     def _pods_in_config(self, process: Process) -> frozenset[str]:
-        try:
-            text = (self._processes.folder / process.config).read_text()
-        except OSError:
-            return frozenset()
-        return frozenset(map(pod_of_server, parse_server_names(text)))
+        config = self._processes.read(process.config)
+        return frozenset(map(pod_of_server, parse_server_names(config)))
 
 
 async def _open_frontends(admin: AdminSocket) -> list[str]:

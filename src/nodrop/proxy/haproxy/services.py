@@ -1,21 +1,25 @@
-"""The frontend of Services with its map, and the edge in front of it; pure."""
+"""The frontends of Services with their maps, and the edge in front of them; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nodrop.proxy.haproxy.opening import render_global
-from nodrop.proxy.haproxy.slots import ONLY_SAFE_AGAIN, Slots, slot_name
+from nodrop.proxy.haproxy.slots import MARK_UNSAFE, SLOT, Slots, slot_name, stream_slot_name
 from nodrop.proxy.protocol import Listener, RoutingTable
 
-#: File name of the map, relative to the folder that HAProxy runs in.
-SERVICES = "services.map"
+#: File names of the maps, relative to the folder that HAProxy runs in: for requests, for TCP.
+SERVICES, STREAMS = "services.map", "streams.map"
 
 _ANY = "*"
 
 
 def render_services(fd: int) -> list[str]:
-    """The frontend that takes from the edge, and where it sends what has no Service."""
+    """The frontend that takes requests from the edge, and where it sends what has no Service.
+
+    A client may begin with HTTP/2 without TLS: HAProxy knows it by its preface.
+    """
     return [
         "frontend services",
         f"  bind fd@{fd} accept-proxy",
@@ -24,16 +28,51 @@ def render_services(fd: int) -> list[str]:
     ]
 
 
+def render_streams(fd: int) -> list[str]:
+    """The frontend that takes connections of TCP Services from the edge."""
+    return [
+        "frontend streams",
+        "  mode tcp",
+        "  timeout client 24h",
+        f"  bind fd@{fd} accept-proxy",
+        *_STREAMS_RULES,
+        "backend nobody",
+        "  mode tcp",
+    ]
+
+
 def services_map(table: RoutingTable, slots: Slots) -> dict[str, str]:
-    """Listener → slot."""
+    """Listener → slot, of those whose pool has one for requests."""
     return {
         _listener_key(listener): slot_name(slots[pool])
         for listener, pool in table.listeners.items()
+        if pool in slots
     }
 
 
+def streams_map(table: RoutingTable, slots: Slots) -> dict[str, str]:
+    """Listener → slot, of those whose pool has one for connections."""
+    return {
+        _listener_key(listener): stream_slot_name(slots[pool])
+        for listener, pool in table.listeners.items()
+        if pool in slots
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLane:
+    """Listening sockets, and where main takes what comes in there."""
+
+    main_address: str
+    fds: Sequence[int]
+
+
 def render_edge(
-    *, admin_socket: str, main_address: str, fds: Sequence[int], max_connections: int
+    *,
+    admin_socket: str,
+    requests: EdgeLane,
+    streams: EdgeLane,
+    max_connections: int,
 ) -> str:
     """The L4 tier: accepts on every Service address and passes on, with the address asked for.
 
@@ -43,25 +82,43 @@ def render_edge(
         *render_global(admin_socket, max_connections),
         "  nbthread 1",
         *_EDGE_DEFAULTS,
-        "frontend services",
-        *(f"  bind fd@{fd}" for fd in fds),
-        "  default_backend main",
-        "backend main",
-        f"  server main {main_address} send-proxy-v2",
+        *_lane("services", requests),
+        *_lane("streams", streams),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _lane(name: str, lane: EdgeLane) -> list[str]:
+    if not lane.fds:
+        return []
+    return [
+        f"frontend {name}",
+        *(f"  bind fd@{fd}" for fd in lane.fds),
+        f"  default_backend main-{name}",
+        f"backend main-{name}",
+        f"  server main {lane.main_address} send-proxy-v2",
+    ]
 
 
 _LOST = "unless { var(txn.slot) -m found }"
 
 _SERVICES_RULES = [
-    ONLY_SAFE_AGAIN,
+    MARK_UNSAFE,
     '  http-request set-var-fmt(txn.key) "%[dst]:%[dst_port]"',
     f"  http-request set-var(txn.slot) var(txn.key),map_str({SERVICES})",
     f'  http-request set-var-fmt(txn.key) "{_ANY}:%[dst_port]" {_LOST}',
     f"  http-request set-var(txn.slot) var(txn.key),map_str({SERVICES}) {_LOST}",
-    "  use_backend %[var(txn.slot)]",
+    f"  use_backend {SLOT}",
     "  default_backend nowhere",
+]
+
+_STREAMS_RULES = [
+    '  tcp-request content set-var-fmt(txn.key) "%[dst]:%[dst_port]"',
+    f"  tcp-request content set-var(txn.slot) var(txn.key),map_str({STREAMS})",
+    f'  tcp-request content set-var-fmt(txn.key) "{_ANY}:%[dst_port]" {_LOST}',
+    f"  tcp-request content set-var(txn.slot) var(txn.key),map_str({STREAMS}) {_LOST}",
+    "  use_backend %[var(txn.slot)]",
+    "  default_backend nobody",
 ]
 
 # While main is being restarted, connections to it wait in the queue of its held socket.

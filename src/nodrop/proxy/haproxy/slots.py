@@ -1,24 +1,65 @@
-"""Slots, the spare backend sections that pools are served from, their servers and file."""
+"""Slots, the spare backend sections that pools are served from, and their servers; pure.
+
+A slot that takes requests has two sections: ``s7`` for safe methods, ``s7u`` for all others. Safe
+requests share connections to the pods and are sent again when one breaks. What may have changed
+something must never be sent twice: it gets a connection of its own, so that a connect that fails
+can always be tried elsewhere, and one that breaks later is answered (502, saying that it may have
+been processed) and not just closed, as HAProxy does with connections that were used before.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable
 
-from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
+from nodrop.proxy.haproxy.layout import Layout, Placed, SlotClass, Slots
+from nodrop.proxy.protocol import Backend, RoutingTable
+
+__all__ = ["Slots", "render_slots", "server_name", "slot_name"]
 
 #: The server that refuses every connection: while it is the only one, requests are retried.
 HOLD = "hold"
 
-Slots = Mapping[ServicePort, int]
+#: Sections take requests (``s7``, ``s7u``) or connections of TCP Services (``t8``).
+_REQUESTS, _STREAMS, _UNSAFE = "s", "t", "u"
+#: In a frontend, before its ``use_backend``: where what must not be sent twice goes.
+MARK_UNSAFE = (
+    f"  http-request set-var(txn.unsafe) str({_UNSAFE}) unless {{ method GET HEAD OPTIONS TRACE }}"
+)
+#: The section of the slot whose name is in ``txn.slot``.
+SLOT = "%[var(txn.slot),concat(,txn.unsafe)]"
 
-#: Whatever was executed twice can't be undone: only safe methods are sent again.
-ONLY_SAFE_AGAIN = "  http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE }"
+#: A pooled connection unused for this long is closed: apps that close idle connections early
+#: would otherwise race with the next request (measured: 100 ms lost none, 500 ms some).
+_POOLED = "pool-purge-delay 100ms"
+_SERVER_OPTIONS = {
+    "http": f" {_POOLED}",
+    "h2c": f" proto h2 {_POOLED}",
+    "https": f" ssl verify none {_POOLED}",
+    "tcp": "",
+}
 
 
 def slot_name(slot: int) -> str:
-    return f"s{slot}"
+    """The section of a slot for requests, as maps name it."""
+    return f"{_REQUESTS}{slot}"
+
+
+def stream_slot_name(slot: int) -> str:
+    """The section of a slot for connections."""
+    return f"{_STREAMS}{slot}"
+
+
+def section_names(slot: int, one: SlotClass) -> tuple[str, ...]:
+    """The backend sections of a slot."""
+    if one.mode == "tcp":
+        return (stream_slot_name(slot),)
+    return (slot_name(slot), slot_name(slot) + _UNSAFE)
+
+
+def slot_of_section(name: str) -> int | None:
+    """The number in a section's name; None for a section that is no slot."""
+    number = name[1:].removesuffix(_UNSAFE)
+    return int(number) if name[:1] in (_REQUESTS, _STREAMS) and number.isdecimal() else None
 
 
 def server_name(backend: Backend) -> str:
@@ -31,51 +72,47 @@ def pod_of_server(name: str) -> str:
     return name.rsplit("_", 2)[0]
 
 
-def server_address(backend: Backend) -> str:
+def server_address(backend: Backend, one: SlotClass) -> str:
+    """Where a server is and how it is spoken to."""
     host = f"[{backend.address}]" if ":" in backend.address else backend.address
-    return f"{host}:{backend.port} {SERVER_OPTIONS}"
+    return f"{host}:{backend.port}{_SERVER_OPTIONS[one.mode]}"
 
 
-#: A pooled connection unused for this long is closed: apps that close idle connections early
-#: would otherwise race with the next request (measured: 100 ms lost none, 500 ms some).
-SERVER_OPTIONS = "pool-purge-delay 100ms"
-
-
-def render_slots(total: int, table: RoutingTable, slots: Slots) -> list[str]:
+def render_slots(layout: Layout, table: RoutingTable, placed: Placed) -> list[str]:
     """All backend sections, with the present servers of those that are in use."""
-    pool_of = {slot: pool for pool, slot in slots.items()}
+    pool_of = {slot: pool for pool, slot in placed.all()}
     lines = []
-    for slot in range(total):
+    for slot, one in enumerate(layout.classes()):
         pool = pool_of.get(slot)
-        if pool is None:
-            lines += _slot(slot, (), False)
-        else:
-            lines += _slot(slot, table.pools.get(pool, ()), pool in table.waiting)
+        backends = table.pools.get(pool, frozenset()) if pool else frozenset()
+        servers = _servers(backends, one, waiting=pool in table.waiting)
+        for section in section_names(slot, one):
+            lines += [f"backend {section}", *_rules(section, slot, one), *servers]
     return lines
-
-
-# The file that says, to an engine that starts, which pool has which slot.
-
-
-def name_slots(slots: Slots) -> str:
-    return json.dumps([[*pool, slot] for pool, slot in sorted(slots.items())])
-
-
-def read_slots(path: Path) -> dict[ServicePort, int]:
-    """The slots as last written; without a readable file every pool gets a slot anew."""
-    try:
-        named = json.loads(path.read_text())
-        return {ServicePort(namespace, name, port): slot for namespace, name, port, slot in named}
-    except (OSError, ValueError, TypeError):
-        return {}
 
 
 # Private
 
 
-def _slot(slot: int, backends: Iterable[Backend], waiting: bool) -> list[str]:
+def _rules(section: str, slot: int, one: SlotClass) -> Iterable[str]:
+    yield "  balance roundrobin"
+    unsafe = section.endswith(_UNSAFE)
+    if one.mode == "tcp":
+        yield "  mode tcp"
+        yield "  timeout server 24h"
+    if unsafe:
+        yield "  retry-on conn-failure"
+    if unsafe and one.mode != "h2c":
+        yield "  option http-server-close"
+    if one.affinity_s and not unsafe:
+        yield f"  stick-table type ipv6 size 100k expire {one.affinity_s}s"
+    if one.affinity_s:
+        yield f"  stick on src table {section.removesuffix(_UNSAFE)}"
+
+
+def _servers(backends: Collection[Backend], one: SlotClass, *, waiting: bool) -> list[str]:
     hold = f"  server {HOLD} 127.0.0.1:1 backup" + ("" if waiting else " disabled")
-    servers = [
-        f"  server {server_name(backend)} {server_address(backend)}" for backend in sorted(backends)
+    return [
+        *(f"  server {server_name(b)} {server_address(b, one)}" for b in sorted(backends)),
+        hold,
     ]
-    return [f"backend {slot_name(slot)}", "  balance roundrobin", *servers, hold]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from nodrop.proxy.haproxy.slots import HOLD, Slots, pod_of_server, server_name
+from nodrop.proxy.haproxy.slots import HOLD, pod_of_server, server_name, slot_of_section
 from nodrop.proxy.protocol import NO_STATS, PoolStats, ProxyStats, RoutingTable, ServicePort
 
 #: Asks for backends (2) and servers (4) of every section.
@@ -18,29 +18,31 @@ _CLASSES = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx")
 #: many pods leave.
 _REMEMBERED_PODS = 1_000
 
-Rows = Mapping[tuple[int, str], PoolStats]
+#: (section, server) → counters.
+Rows = Mapping[tuple[str, str], PoolStats]
 
 
 class _Series(NamedTuple):
     pool: ServicePort
+    section: str
     server: str
 
 
-def parse_stats(text: str) -> dict[tuple[int, str], PoolStats]:
-    """``show stat`` in CSV → (slot, server) → counters; a whole slot is the server BACKEND."""
+def parse_stats(text: str) -> dict[tuple[str, str], PoolStats]:
+    """``show stat`` in CSV → (section, server) → counters; the server BACKEND is them all."""
     header, *rows = [line for line in text.splitlines() if line] or [""]
     columns = {name: index for index, name in enumerate(header.removeprefix("# ").split(","))}
     stats = {}
     for row in rows:
         cells = row.split(",")
-        if not cells[0][1:].isdigit() or cells[0][0] != "s" or cells[1] in (HOLD, "FRONTEND"):
+        if slot_of_section(cells[0]) is None or cells[1] in (HOLD, "FRONTEND"):
             continue
 
         def number(name: str, cells: list[str] = cells) -> int:
             index = columns.get(name)
             return 0 if index is None else int(cells[index] or 0)
 
-        stats[(int(cells[0][1:]), cells[1])] = PoolStats(
+        stats[(cells[0], cells[1])] = PoolStats(
             in_flight=number("scur") + number("qcur"),
             requests=number("stot"),
             errors=number("econ") + number("eresp"),
@@ -66,6 +68,13 @@ def add(known: PoolStats | None, more: PoolStats) -> PoolStats:
     return PoolStats(in_flight=more.in_flight, responses=responses, **counts)
 
 
+def together(first: PoolStats | None, second: PoolStats) -> PoolStats:
+    """Two that count side by side: what is in flight is summed up too."""
+    if first is None:
+        return second
+    return replace(add(first, second), in_flight=first.in_flight + second.in_flight)
+
+
 @dataclass(slots=True)
 class Counters:
     """What every pool and pod has counted, over deleted servers and restarts of the process.
@@ -79,21 +88,21 @@ class Counters:
     _kept: OrderedDict[_Series, PoolStats] = field(default_factory=OrderedDict)
     _ended: dict[ServicePort, PoolStats] = field(default_factory=dict)
     _pools: dict[ServicePort, PoolStats] = field(default_factory=dict)
-    _owners: dict[int, ServicePort] = field(default_factory=dict)
-    _raw_pools: dict[int, PoolStats] = field(default_factory=dict)
-    _before: dict[int, PoolStats] = field(default_factory=dict)
+    _owners: dict[str, ServicePort] = field(default_factory=dict)
+    _raw_pools: dict[str, PoolStats] = field(default_factory=dict)
+    _before: dict[str, PoolStats] = field(default_factory=dict)
 
-    def see(self, rows: Rows, slots: Slots) -> None:
-        """Take note of what the process says now; ``slots`` tells whose each slot is."""
-        for pool, slot in slots.items():
-            if self._owners.get(slot, pool) != pool:  # its count goes on from the pool before
-                self._before[slot] = self._raw_pools.get(slot, NO_STATS)
-            self._owners[slot] = pool
+    def see(self, rows: Rows, owners: Mapping[str, ServicePort]) -> None:
+        """Take note of what the process says now; ``owners`` tells whose each section is."""
+        for section, pool in owners.items():
+            if self._owners.get(section, pool) != pool:  # its count goes on from the pool before
+                self._before[section] = self._raw_pools.get(section, NO_STATS)
+            self._owners[section] = pool
         now: dict[_Series, PoolStats] = {}
-        for (slot, server), stats in rows.items():
-            if (owner := self._owners.get(slot)) is not None:
-                series = _Series(owner, server)
-                now[series] = self._own_share(slot, stats) if server == _POOL else stats
+        for (section, server), stats in rows.items():
+            if (owner := self._owners.get(section)) is not None:
+                series = _Series(owner, section, server)
+                now[series] = self._own_share(section, stats) if server == _POOL else stats
         for series, last in self._seen.items():
             if (stats := now.get(series, NO_STATS)).requests < last.requests or series not in now:
                 self._keep(series, last)
@@ -108,22 +117,30 @@ class Counters:
 
     def report(self, table: RoutingTable, *, up: bool) -> ProxyStats:
         """The counters by pool and backend of ``table``, and of what has left it."""
-        backends = {
-            (pool, backend): self._seen.get(_Series(pool, server_name(backend)), NO_STATS)
+        present: dict[tuple[ServicePort, str], PoolStats] = {
+            (pool, server_name(backend)): NO_STATS
             for pool, members in table.pools.items()
             for backend in members
         }
-        present = {_Series(pool, server_name(backend)) for pool, backend in backends}
         left: dict[tuple[ServicePort, str], PoolStats] = {}
-        leaving = [(s, stats) for s, stats in self._seen.items() if s not in present]
-        for series, stats in (*self._kept.items(), *leaving):
-            if series.server != _POOL:
-                key = (series.pool, pod_of_server(series.server))
-                left[key] = add(left.get(key), stats)
+        for series, stats in self._kept.items():
+            key = (series.pool, pod_of_server(series.server))
+            left[key] = together(left.get(key), stats)
+        for series, stats in self._seen.items():
+            named, key = (series.pool, series.server), (series.pool, pod_of_server(series.server))
+            if named in present:
+                present[named] = together(present[named], stats)
+            elif series.server != _POOL:
+                left[key] = together(left.get(key), stats)
+        backends = {
+            (pool, backend): present[pool, server_name(backend)]
+            for pool, members in table.pools.items()
+            for backend in members
+        }
         pools = dict(self._pools)
         for series, stats in self._seen.items():
             if series.server == _POOL:
-                pools[series.pool] = add(pools.get(series.pool), stats)
+                pools[series.pool] = together(pools.get(series.pool), stats)
         return ProxyStats(
             "up" if up else "down",
             backends if up else {},
@@ -135,12 +152,12 @@ class Counters:
 
     # Private
 
-    def _own_share(self, slot: int, stats: PoolStats) -> PoolStats:
-        """What the pool that has the slot now has counted in it."""
-        if stats.requests < self._raw_pools.get(slot, NO_STATS).requests:
-            self._before.pop(slot, None)  # begun anew: nobody was before
-        self._raw_pools[slot] = stats
-        before = self._before.get(slot)
+    def _own_share(self, section: str, stats: PoolStats) -> PoolStats:
+        """What the pool that has the section now has counted in it."""
+        if stats.requests < self._raw_pools.get(section, NO_STATS).requests:
+            self._before.pop(section, None)  # begun anew: nobody was before
+        self._raw_pools[section] = stats
+        before = self._before.get(section)
         return stats if before is None else _less(stats, before)
 
     def _keep(self, series: _Series, last: PoolStats) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nodrop.proxy.haproxy.slots import ONLY_SAFE_AGAIN, Slots, slot_name
+from nodrop.proxy.haproxy.slots import MARK_UNSAFE, SLOT, Slots, slot_name
 from nodrop.proxy.protocol import Route, RoutingTable
 
 #: File names of the maps, relative to the folder that HAProxy runs in.
@@ -44,7 +44,6 @@ def web_maps(table: RoutingTable, slots: Slots) -> dict[str, dict[str, str]]:
 
 _HOST = "req.hdr(host),host_only,rtrim(.),lower"
 _BY_PATH = f"concat(,txn.path,/#),map_beg({PATHS}),set-var(txn.slot)"
-_SLOT = "%[var(txn.slot)]"
 
 # One lookup answers a host with rules, inside the condition: fewer and cheaper steps than variables
 # set one by one (measured). Then: the wildcard above it, rules for any host, the default backend.
@@ -55,15 +54,15 @@ _WEB_RULES = [
     "  http-request del-header forwarded",
     "  http-request add-header X-Forwarded-For %[src]",
     "  http-request add-header X-Forwarded-Proto http",
-    ONLY_SAFE_AGAIN,
+    MARK_UNSAFE,
     "  http-request set-var(txn.path) path",
-    f"  use_backend {_SLOT} if {{ '{_HOST},set-var(txn.host),{_BY_PATH}' -m found }}",
-    f"  use_backend {_SLOT} if !{{ var(txn.host),map_str({HOSTS}),set-var(txn.own) -m found }}"
+    f"  use_backend {SLOT} if {{ '{_HOST},set-var(txn.host),{_BY_PATH}' -m found }}",
+    f"  use_backend {SLOT} if !{{ var(txn.host),map_str({HOSTS}),set-var(txn.own) -m found }}"
     f" {{ 'var(txn.host),field(2,.,0),map_str({WILDCARDS},{_ANY}),set-var(txn.group),{_BY_PATH}'"
     " -m found }",
-    f"  use_backend {_SLOT} if !{{ var(txn.own) -m found }} !{{ var(txn.group) -m found }}"
+    f"  use_backend {SLOT} if !{{ var(txn.own) -m found }} !{{ var(txn.group) -m found }}"
     f" {{ 'str({_ANY}),{_BY_PATH}' -m found }}",
-    f"  use_backend {_SLOT} if {{ str({_DEFAULT}),map_str({HOSTS}),set-var(txn.slot) -m found }}",
+    f"  use_backend {SLOT} if {{ str({_DEFAULT}),map_str({HOSTS}),set-var(txn.slot) -m found }}",
     "  default_backend unrouted",
 ]
 

@@ -8,13 +8,16 @@ import pytest
 
 from nodrop.agent.plan.spec import Container, Exec, PodSpec, Probe, Sleep
 from nodrop.agent.plan.termination import (
+    DrainPlan,
     budget_of,
     drain_share_s,
     forced_budget,
     left_of,
     longest_grace_s,
     longest_sleep_s,
+    plan_drain,
 )
+from nodrop.model.drain import DrainWishes
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=timezone.utc)
 
@@ -82,3 +85,25 @@ def test_a_probe_may_grant_more_than_the_pod() -> None:
     probe = Probe(handler=Exec(("check",)), grace_s=90)
     assert longest_grace_s(Container(name="a", liveness=probe), 30) == 90
     assert longest_grace_s(Container(name="a", readiness=probe), 30) == 30
+
+
+@pytest.mark.parametrize(
+    ("grace_s", "sleep_s", "wishes", "plan"),
+    [
+        (30, 0, DrainWishes(), DrainPlan(20, 5, 20, 8)),
+        (30, 15, DrainWishes(), DrainPlan(10, 2.5, 25, 4)),
+        (3, 0, DrainWishes(), DrainPlan(2, 0.5, 2, 0.8)),
+        (90, 0, DrainWishes(), DrainPlan(60, 5, 60, 10)),
+        (30, 0, DrainWishes(2, 10), DrainPlan(2, 0.5, 10, 10)),
+        (30, 0, DrainWishes(0, 0), DrainPlan(0, 0, 0, 10)),
+        (5, 0, DrainWishes(20, 20), DrainPlan(5, 1.25, 5, 0)),  # kubectl delete --grace-period=5
+        (0, 9, DrainWishes(), DrainPlan(0, 0, 0, 0)),
+    ],
+)
+def test_requests_and_streams_have_budgets_of_their_own(
+    grace_s: float, sleep_s: float, wishes: DrainWishes, plan: DrainPlan
+) -> None:
+    found = plan_drain(grace_s, sleep_s, wishes)
+    for name in ("requests_s", "answers_s", "streams_s", "spread_s"):
+        assert getattr(found, name) == pytest.approx(getattr(plan, name)), name
+    assert found.streams_s + found.spread_s <= grace_s
