@@ -291,7 +291,7 @@ async def test_s20_a_hook_does_not_extend_the_grace_period_and_is_warned_about(
     lifecycle = {"preStop": {"exec": {"command": ["sleep", "30"]}}}
     change = witness(tmp_path, lifecycle=lifecycle, grace_s=2, env={"ON_SIGTERM": "ignore"})
     done = engine.run("up", write(tmp_path / "m.yaml", change))
-    assert "preStop takes 30 s, but terminationGracePeriodSeconds is 2" in done.stderr
+    assert "preStop hook takes 30 s, but terminationGracePeriodSeconds is 2" in done.stderr
     async with engine.client() as client, Watching(client) as watching:
         asked = time.time()
         change[0]["spec"]["replicas"] = 0

@@ -105,9 +105,13 @@ def is_count(value: object) -> TypeGuard[int | str]:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The objects of all files, by what they are."""
+    """The objects of all files, by what they are.
+
+    ``complete`` means that nothing exists beside them: what is not here is missing.
+    """
 
     documents: Sequence[Document]
+    complete: bool = False
     workloads: tuple[Workload, ...] = field(init=False)
 
     def __post_init__(self) -> None:

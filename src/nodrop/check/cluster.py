@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+from nodrop.check.bundle import Bundle
 from nodrop.check.routes import shadowed
+from nodrop.check.rules import traffic
+from nodrop.check.rules.case import Case
+from nodrop.check.settings import Settings
+from nodrop.check.source import Document
 from nodrop.model.ingressclass import is_ours
 from nodrop.model.meta import Obj, labels_of
 
@@ -26,6 +32,10 @@ class Cluster:
     classes: Sequence[Obj] = ()
 
 
+#: Which rules are asked about what lives; paths that are taken are told with the older owner.
+_LIVE_RULES = ("ND502", "ND503", "ND504")
+
+
 class Name(NamedTuple):
     """An object as a person names it."""
 
@@ -36,13 +46,13 @@ class Name(NamedTuple):
 
 def cluster_warnings(applied: Collection[Name], cluster: Cluster) -> list[str]:
     """What of the ``applied`` objects leads nowhere, one sentence each."""
-    found: list[str] = []
-    for service in cluster.services:
-        if _name("Service", service) in applied:
-            found.extend(_of_service(service, cluster))
-    for ingress in cluster.ingresses:
-        if _name("Ingress", ingress) in applied and is_ours(ingress, cluster.classes):
-            found.extend(_of_ingress(ingress, cluster))
+    case = Case(Bundle(list(_documents(cluster)), complete=True), Settings())
+    found = [
+        f"{name.kind} {name.name}: {hit.message}"
+        for rule in _LIVE_RULES
+        for hit in traffic.RULES[rule](case)
+        if (name := _name(hit.document.obj["kind"], hit.document.obj)) in applied
+    ]
     found.extend(
         str(one)
         for one in shadowed(cluster.ingresses, cluster.classes)
@@ -90,45 +100,16 @@ def _labels(obj: Obj) -> dict[str, str]:
     return labels_of(obj) if obj.get("metadata") else {}
 
 
-def _of_service(service: Obj, cluster: Cluster) -> Iterator[str]:
-    spec, name = service["spec"], service["metadata"]["name"]
-    selector = spec.get("selector") or {}
-    if not selector:
-        return  # endpoints made by hand
-    selected = selected_specs(service, cluster)
-    if not selected:
-        labels = ", ".join(f"{key}={value}" for key, value in sorted(selector.items()))
-        yield f"Service {name} selects no pod: no Deployment's pods have the labels {labels}"
-        return
-    declared = {
-        port.get("name")
-        for pod_spec in selected
-        for container in pod_spec.get("containers") or ()
-        for port in container.get("ports") or ()
+def _documents(cluster: Cluster) -> Iterator[Document]:
+    """Every object as a document; an Ingress of another controller's class is none of ours."""
+    ours = [one for one in cluster.ingresses if is_ours(one, cluster.classes)]
+    kinds = {
+        "Deployment": ("apps/v1", cluster.deployments),
+        "Pod": ("v1", cluster.pods),
+        "Service": ("v1", cluster.services),
+        "Ingress": ("networking.k8s.io/v1", ours),
     }
-    for port in spec.get("ports") or ():
-        target = port.get("targetPort")
-        if isinstance(target, str) and not target.isdigit() and target not in declared:
-            yield f'Service {name}: targetPort "{target}" is declared by no container it selects'
-
-
-def _of_ingress(ingress: Obj, cluster: Cluster) -> Iterator[str]:
-    namespace, name = ingress["metadata"].get("namespace"), ingress["metadata"]["name"]
-    services = {
-        one["metadata"]["name"]: one
-        for one in cluster.services
-        if one["metadata"].get("namespace") == namespace
-    }
-    for backend in backends_of(ingress):
-        service = services.get(backend["name"])
-        if service is None:
-            yield (
-                f'Ingress {name}: there is no Service "{backend["name"]}" in namespace '
-                f"{namespace}, so its requests are answered with an error"
-            )
-            continue
-        asked = backend.get("port") or {}
-        wanted = asked.get("name") or asked.get("number")
-        ports = (service.get("spec") or {}).get("ports") or ()
-        if wanted not in {value for port in ports for value in (port.get("name"), port["port"])}:
-            yield f'Ingress {name}: Service "{backend["name"]}" has no port {wanted}'
+    for kind, (version, objects) in kinds.items():
+        for obj in objects:
+            whole = {"apiVersion": version, "kind": kind, **obj}
+            yield Document(whole, file="", line=0, folder=Path())

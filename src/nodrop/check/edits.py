@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import yaml
 
 from nodrop.check.finding import Change, Prefix, RenameKey, SetValue
-from nodrop.check.position import Path, place_of
+from nodrop.check.position import Path, Place, step_into
 from nodrop.check.source import Document
 
 
@@ -24,19 +24,22 @@ class Edit:
 
 def edits_of(document: Document, change: Change) -> Edit | None:
     """The edit that makes a change, or None where the text gives no safe place for it."""
+    reached = _reach(document, change.path)
+    if reached is None:
+        return None
+    place, depth = reached
+    there = depth == len(change.path)
     match change:
-        case RenameKey(path, name):
-            place = place_of(document, path)
-            return _scalar(document, place.key, name) if place else None
-        case Prefix(path, words):
-            return _prefixed(document, path, words)
+        case RenameKey(_, name):
+            return _scalar(place.key, name) if there else None
+        case Prefix(_, words):
+            return _prefixed(document.text, place.value, words) if there else None
         case SetValue(path, value):
-            place = place_of(document, path)
-            if place is None:
-                return _added(document, path, value)
+            if not there:
+                return _added(document.text, place.value, path[depth:], value)
             if isinstance(place.value, yaml.ScalarNode):
-                return _scalar(document, place.value, _flow(value))
-            return _replaced(document, place.value, value)
+                return _scalar(place.value, _flow(value))
+            return _replaced(document.text, place.value, value)
 
 
 def edited(text: str, edits: Iterable[Edit]) -> str:
@@ -52,61 +55,87 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
 # Private
 
 
-def _scalar(document: Document, node: yaml.Node | None, text: str) -> Edit | None:
+def _reach(document: Document, path: Path) -> tuple[Place, int] | None:
+    """How far a path goes through text of its own; None behind an alias, which others share.
+
+    A field that comes by a merge key counts as absent: an own one beside it overrides it.
+    """
+    if document.node is None:
+        return None
+    place = Place(None, document.node)
+    for depth, step in enumerate(path):
+        inner = step_into(place.value, step)
+        if inner is None or (inner.key and not _holds(place.value, inner.key)):
+            return place, depth
+        if _is_alias(place.value, inner):
+            return None
+        place = inner
+    return place, len(path)
+
+
+def _is_alias(outer: yaml.Node, inner: Place) -> bool:
+    """Whether a value stands elsewhere: an anchor always comes before what refers to it."""
+    if inner.key:
+        return bool(inner.value.start_mark.index < inner.key.start_mark.index)
+    return sum(one is inner.value for one in outer.value) > 1 or not _holds(outer, inner.value)
+
+
+def _holds(outer: yaml.Node, inner: yaml.Node) -> bool:
+    return bool(
+        outer.start_mark.index <= inner.start_mark.index
+        and inner.end_mark.index <= outer.end_mark.index
+    )
+
+
+def _scalar(node: yaml.Node | None, text: str) -> Edit | None:
     """A plain or quoted scalar's text is replaced, its quotes too."""
     if not isinstance(node, yaml.ScalarNode) or node.style in {"|", ">"}:
         return None
-    start, end = node.start_mark.index, node.end_mark.index
     if node.style == '"' and not text[:1].isdigit():
         text = json.dumps(text)
-    return Edit(start, end, text)
+    return Edit(node.start_mark.index, node.end_mark.index, text)
 
 
-def _prefixed(document: Document, path: Path, words: str) -> Edit | None:
-    place = place_of(document, path)
-    if place is None or not isinstance(place.value, yaml.ScalarNode):
+def _prefixed(text: str, node: yaml.Node, words: str) -> Edit | None:
+    if not isinstance(node, yaml.ScalarNode):
         return None
-    node = place.value
     start = node.start_mark.index
     if node.style in {"|", ">"}:
-        start = document.text.find("\n", start) + 1
-        while start < len(document.text) and document.text[start] in " \n":
+        start = text.find("\n", start) + 1
+        while start < len(text) and text[start] in " \n":
             start += 1
     elif node.style in {"'", '"'}:
         start += 1
     return Edit(start, start, words)
 
 
-def _added(document: Document, path: Path, value: object) -> Edit | None:
-    """A new field in the nearest mapping that is there; what lies between comes with it."""
-    for length in range(len(path) - 1, -1, -1):
-        place = place_of(document, path[:length])
-        if place is None:
-            continue
-        if not isinstance(place.value, yaml.MappingNode) or not place.value.value:
-            return None
-        tree = value
-        for step in reversed(path[length + 1 :]):
-            tree = {step: tree}
-        return _inserted(document, place.value, str(path[length]), tree)
-    return None
+def _added(text: str, node: yaml.Node, rest: Path, value: object) -> Edit | None:
+    """A new field in a mapping that is there; what lies between comes with it."""
+    if not isinstance(node, yaml.MappingNode) or not all(isinstance(one, str) for one in rest):
+        return None
+    tree = value
+    for step in reversed(rest[1:]):
+        tree = {step: tree}
+    return _inserted(text, node, str(rest[0]), tree)
 
 
-def _inserted(document: Document, node: yaml.MappingNode, key: str, tree: object) -> Edit | None:
-    first, last = node.value[0][0], node.value[-1][1]
+def _inserted(text: str, node: yaml.MappingNode, key: str, tree: object) -> Edit | None:
+    own = [(name, value) for name, value in node.value if _holds(node, name)]
+    if not own or _is_alias(node, Place(*own[-1])):
+        return None
+    first, last = own[0][0], own[-1][1]
     if node.flow_style:
         quoted = first.style == '"'
         name = json.dumps(key) if quoted else key
         end = last.end_mark.index
         return Edit(end, end, f", {name}: {_flow(tree, quoted=quoted)}")
-    indent = first.start_mark.column
-    lines = _block({key: tree}, indent)
-    end = _line_end(document.text, last)
-    before = "" if end == 0 or document.text[end - 1] == "\n" else "\n"
+    lines = _block({key: tree}, first.start_mark.column)
+    end = _line_end(text, last)
+    before = "" if end == 0 or text[end - 1] == "\n" else "\n"
     return Edit(end, end, before + "".join(f"{line}\n" for line in lines))
 
 
-def _replaced(document: Document, node: yaml.Node, value: object) -> Edit | None:
+def _replaced(text: str, node: yaml.Node, value: object) -> Edit | None:
     """A whole mapping or list becomes another one, in the style that it had."""
     start = node.start_mark.index
     if not isinstance(node, yaml.MappingNode) or not isinstance(value, dict):
@@ -116,7 +145,7 @@ def _replaced(document: Document, node: yaml.Node, value: object) -> Edit | None
         return Edit(start, node.end_mark.index, _flow(value, quoted=quoted))
     indent = node.start_mark.column
     lines = _block(value, indent)
-    end = _line_end(document.text, node)
+    end = _line_end(text, node)
     return Edit(start, end, "".join(f"{line}\n" for line in lines)[indent:])
 
 

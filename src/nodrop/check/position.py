@@ -52,7 +52,7 @@ def place_of(document: Document, path: Path) -> Place | None:
         return None
     place = Place(None, document.node)
     for step in path:
-        inner = _inside(place.value, step)
+        inner = step_into(place.value, step)
         if inner is None:
             return None
         place = inner
@@ -78,17 +78,18 @@ def position_of(document: Document, path: Path) -> Position:
     return Position(*_counted(document.text, start), *_counted(document.text, max(start, end)))
 
 
-# Private
-
-
-def _inside(node: yaml.Node, step: str | int) -> Place | None:
+def step_into(node: yaml.Node, step: str | int) -> Place | None:
+    """The field or item in ``node``; of a merged and an own field the own one, which counts."""
     if isinstance(node, yaml.MappingNode) and isinstance(step, str):
-        for key, value in node.value:
+        for key, value in reversed(node.value):
             if isinstance(key, yaml.ScalarNode) and key.value == step:
                 return Place(key, value)
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
         return Place(None, node.value[step])
     return None
+
+
+# Private
 
 
 def _counted(text: str, index: int) -> tuple[int, int]:

@@ -154,14 +154,18 @@ def read_files(paths: Iterable[Path]) -> list[Document]:
     documents: list[Document] = []
     for path in paths:
         for file in _files(path):
-            if file == STDIN:
-                name, folder, raw = "<stdin>", Path.cwd(), sys.stdin.buffer.read()
-            else:
-                name, folder, raw = str(file), file.parent.absolute(), _bytes(file)
-            documents.extend(read_text(_text(raw, name), file=name, folder=folder))
+            name, folder, text = read_raw(file)
+            documents.extend(read_text(text, file=name, folder=folder))
     if not documents:
         raise BrokenManifest("no Kubernetes object found in: " + ", ".join(map(str, paths)))
     return documents
+
+
+def read_raw(file: Path) -> tuple[str, Path, str]:
+    """(name, folder, text) of a file or of standard input. Raises BrokenManifest."""
+    if file == STDIN:
+        return "<stdin>", Path.cwd(), _text(sys.stdin.buffer.read(), "<stdin>")
+    return str(file), file.parent.absolute(), _text(_bytes(file), str(file))
 
 
 # Private

@@ -98,10 +98,10 @@ class Probe:
         return first + (self.failures - 1) * self.period_s
 
     @property
-    def action(self) -> Obj:
-        """Just what is done, without timing."""
+    def asked(self) -> Obj:
+        """Just what is asked, without timing and headers."""
         return {
-            name: self.obj[name]
+            name: {key: value for key, value in self.obj[name].items() if key != "httpHeaders"}
             for name in ("httpGet", "tcpSocket", "exec", "grpc")
             if isinstance(self.obj.get(name), dict)
         }

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from nodrop.check.grace import hook_warnings
-from nodrop.check.probes import port_warnings
+from nodrop.check.finding import NODROP, at_least
+from nodrop.check.judge import judge
+from nodrop.check.settings import Settings
 from nodrop.check.source import Document
 from nodrop.cli.hints import hint_for
 from nodrop.cli.session import Failure
@@ -115,16 +116,19 @@ def places_of(documents: Iterable[Document], namespace: str) -> dict[ObjectKey, 
     }
 
 
-def warnings_of(objects: Iterable[Obj]) -> list[str]:
-    """What the manifests already show to go wrong in a rollout, though the API takes them."""
-    found: list[str] = []
-    for obj in objects:
-        pod_spec, path = _pod_spec(obj)
-        if pod_spec:
-            name, inside = f"{obj['kind']} {obj['metadata']['name']}", path.rstrip(".")
-            texts = [*hook_warnings(pod_spec, inside), *port_warnings(pod_spec, inside)]
-            found.extend(f"{name}: {text}" for text in texts)
-    return found
+def warnings_of(documents: Sequence[Document]) -> list[str]:
+    """What the manifests already show to go wrong on nodrop, though the API takes them.
+
+    Where objects lead is asked of what lives (``cluster_warnings``), and what the API refuses it
+    says itself. Rules that rest on a figure that nobody has given here are left to ``check``.
+    """
+    elsewhere = ("ND0", "ND101", "ND304", "ND5", "ND7")
+    findings = judge(documents, Settings(targets=NODROP, ignore=elsewhere))
+    return [
+        f"{one.file}:{one.position.line}: {one.subject}: {one.message} ({one.card.id})"
+        for one in findings
+        if at_least(one.level, "warning")
+    ]
 
 
 class Api(Protocol):

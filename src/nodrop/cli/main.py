@@ -13,6 +13,7 @@ import nodrop
 #: Command → (module under nodrop.cli, one line of help). Modules are imported when they are used.
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "Apply manifests, follow the rollout, print the URLs."),
+    "check": ("check", "Find what would lose requests, before it is deployed."),
     "plan": ("plan", "Tell what applying manifests would do, before it is done."),
     "rehearse": ("rehearse", "Roll an app under load in a throwaway engine and account for it."),
     "explain": ("explain", "Say why a deployment, replicaset or pod is as it is."),

@@ -102,8 +102,9 @@ def _plan(
     from nodrop.plan.report import report_of
     from nodrop.plan.run import Change, play, play_both
 
-    new = prepare(read_files(files), namespace)
-    for warning in warnings_of(new):
+    documents = read_files(files)
+    new = prepare(documents, namespace)
+    for warning in warnings_of(documents):
         click.echo(f"warning: {warning}", err=True)
     deployments = _deployments_of(new)
     if old_files:

@@ -175,7 +175,7 @@ async def _up(
 
     documents = read_files(files)
     objects = prepare(documents, namespace)
-    for warning in warnings_of(objects):
+    for warning in warnings_of(documents):
         report.warn(warning)
     engine, started = await _engine(report, state, ports)
     async with connect(state) as client:

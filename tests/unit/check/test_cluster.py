@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from nodrop.check.cluster import Cluster, Name, cluster_warnings
-from nodrop.check.probes import port_warnings
 from nodrop.check.routes import claim_of, shadowed
 
 
@@ -54,22 +53,32 @@ ALL = [Name("Service", "default", "web"), Name("Ingress", "default", "web")]
         (
             service(app="wbe"),
             ingress(),
-            ["Service web selects no pod: no Deployment's pods have the labels app=wbe"],
+            [
+                "Service web: no pod has the labels app=wbe: requests to Service web are refused "
+                "(Deployment web lacks app=wbe)"
+            ],
         ),
         (
             service(target="htpp"),
             ingress(),
-            ['Service web: targetPort "htpp" is declared by no container it selects'],
+            [
+                "Service web: targetPort htpp is declared by no container of Deployment web "
+                "(its ports: http, 8080)"
+            ],
         ),
         (
             service(),
             ingress(to="nope"),
             [
                 'Ingress web: there is no Service "nope" in namespace default, so its requests '
-                "are answered with an error"
+                "are answered with an error (Services: web)"
             ],
         ),
-        (service(), ingress(port=81), ['Ingress web: Service "web" has no port 81']),
+        (
+            service(),
+            ingress(port=81),
+            ['Ingress web: Service "web" has no port 81 (its ports: http = 80)'],
+        ),
     ],
 )
 def test_what_leads_nowhere_is_told(
@@ -108,19 +117,3 @@ def test_a_prefix_is_the_same_with_and_without_its_last_slash() -> None:
     assert claim_of("A", {"path": "/a/"}) == claim_of("a", {"path": "/a"})
     exact = [claim_of("", {"path": path, "pathType": "Exact"}) for path in ("/a", "/a/")]
     assert exact[0] != exact[1]
-
-
-@pytest.mark.parametrize(
-    ("container", "found"),
-    [
-        ({"readinessProbe": {"httpGet": {"port": "http"}}}, 0),
-        ({"readinessProbe": {"httpGet": {"port": 8081}}}, 0),
-        ({"readinessProbe": {"exec": {"command": ["true"]}}}, 0),
-        ({"livenessProbe": {"tcpSocket": {"port": "admin"}}}, 1),
-        ({"lifecycle": {"preStop": {"httpGet": {"port": "admin"}}}}, 1),
-    ],
-)
-def test_named_ports_of_probes_and_hooks(container: dict[str, Any], found: int) -> None:
-    ports = [{"name": "http", "containerPort": 8080}]
-    pod_spec = {"containers": [{"name": "app", "ports": ports, **container}]}
-    assert len(list(port_warnings(pod_spec, "spec"))) == found

@@ -116,9 +116,10 @@ def test_pods_that_keep_what_they_started_with_are_told(
 
 def test_a_probe_at_a_port_that_nobody_declares_is_a_warning() -> None:
     probe = {"readinessProbe": {"httpGet": {"port": "htpp"}}, "ports": [{"name": "http"}]}
-    (warning,) = warnings_of([deployment(probe)])
-    assert warning.startswith("Deployment web: spec.template.spec.containers[0].readinessProbe")
-    assert "named ports: http" in warning
+    obj = {"apiVersion": "apps/v1", **deployment(probe)}
+    (warning,) = warnings_of([Document(obj, "m.yaml", 1, Path())])
+    assert warning.startswith('m.yaml:1: Deployment web: port "htpp" is no port of container app')
+    assert warning.endswith("(named ports: http), so it always fails (ND209)")
 
 
 ENGINE = {

@@ -88,9 +88,8 @@ def grace_too_short(case: Case) -> Iterator[Hit]:
             document=workload.document,
             path=workload.pod.grace_path,
             message=(f"preStop hook {hook:g} s + " if hook else "")
-            + f"longest request {longest:g} s = "
-            f"{needed:g} s, but the grace period is {grace} s: a request that begins as the "
-            f"hook ends is cut after {grace - hook:g} s",
+            + f"longest request {longest:g} s = {needed:g} s, but the grace period is {grace} s: "
+            f"the last request is cut after {grace - hook:g} s",
             mend=f"set terminationGracePeriodSeconds: {math.ceil(needed)} or more (or say "
             "how long requests take: --longest-request-s)",
         )

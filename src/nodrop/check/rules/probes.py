@@ -54,7 +54,7 @@ def min_ready_without_probe(case: Case) -> Iterator[Hit]:
 def liveness_equals_readiness(case: Case) -> Iterator[Hit]:
     for workload, container in case.serving_containers():
         ready, live = container.probe("readinessProbe"), container.probe("livenessProbe")
-        if not ready or not live or not ready.action or ready.action != live.action:
+        if not ready or not live or not ready.asked or ready.asked != live.asked:
             continue
         if live.withdraw_s > ready.withdraw_s:
             continue

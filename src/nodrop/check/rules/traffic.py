@@ -34,15 +34,17 @@ def service_selects_nothing(case: Case) -> Iterator[Hit]:
     for service in case.bundle.services:
         selector = selector_of(service)
         near = [one for one in case.bundle.workloads if one.namespace == namespace_of(service.obj)]
-        if not selector or not near or any(selects(service, one) for one in near):
+        known = near or case.bundle.complete
+        if not selector or not known or any(selects(service, one) for one in near):
             continue
-        best = max(near, key=lambda one: len(selector.items() & one.labels.items()))
-        wrong = dict(sorted(selector.items() - best.labels.items()))
+        best = max(near, key=lambda one: len(selector.items() & one.labels.items()), default=None)
+        wrong = _shown(dict(selector.items() - best.labels.items())) if best else ""
+        nearest = f" ({best.kind} {best.name} lacks {wrong})" if best else ""
         yield Hit(
             document=service,
             path=("spec", "selector"),
             message=f"no pod has the labels {_shown(selector)}: requests to Service "
-            f"{name_of(service.obj)} are refused ({best.kind} {best.name} lacks {_shown(wrong)})",
+            f"{name_of(service.obj)} are refused{nearest}",
             mend="let the selector and the labels of the pod template agree",
         )
 
@@ -75,33 +77,30 @@ def target_port_missing(case: Case) -> Iterator[Hit]:
 
 def ingress_backend_missing(case: Case) -> Iterator[Hit]:
     for ingress in case.bundle.of_kind("Ingress"):
+        namespace = namespace_of(ingress.obj)
         near = {
             name_of(one.obj): one
             for one in case.bundle.services
-            if namespace_of(one.obj) == namespace_of(ingress.obj)
+            if namespace_of(one.obj) == namespace
         }
-        for path, backend in backends_of(ingress.obj) if near else ():
+        if not near and not case.bundle.complete:
+            continue
+        for path, backend in backends_of(ingress.obj):
             name = text(backend.get("name"))
             if name not in near:
                 yield Hit(
                     document=ingress,
                     path=(*path, "name"),
-                    message=f'there is no Service "{name}" here (Services: '
-                    f"{', '.join(sorted(near))}), so its requests are answered with an error",
+                    message=f'there is no Service "{name}" in namespace {namespace}, so its '
+                    "requests are answered with an error "
+                    f"(Services: {', '.join(sorted(near)) or 'none'})",
                     mend="name a Service of the same namespace",
                 )
-                continue
-            asked = mapping(backend.get("port"))
-            wanted = asked.get("name") or asked.get("number")
-            ports = [port for _, port in mappings(dig(near[name].obj, "spec", "ports"))]
-            if wanted is not None and not any(
-                wanted in (port.get("name"), port.get("port")) for port in ports
-            ):
-                known = ", ".join(_port_name(port) for port in ports) or "none"
+            elif missing := _missing_port(backend, near[name]):
                 yield Hit(
                     document=ingress,
                     path=(*path, "port"),
-                    message=f'Service "{name}" has no port {wanted} (its ports: {known})',
+                    message=missing,
                     mend="ask for one of its ports, by name or number (port, not targetPort)",
                 )
 
@@ -127,7 +126,11 @@ def shadowed_path(case: Case) -> Iterator[Hit]:
         class_name = text(dig(ingress.obj, "spec", "ingressClassName"))
         for path, claim in _claims(ingress):
             owner = owners.setdefault((class_name, claim), ingress)
-            if owner is not ingress and not _is_canary(ingress):
+            same = (name_of(owner.obj), namespace_of(owner.obj)) == (
+                name_of(ingress.obj),
+                namespace_of(ingress.obj),
+            )  # another version of it, in another file
+            if not same and not _is_canary(ingress):
                 yield Hit(
                     document=ingress,
                     path=path,
@@ -163,6 +166,19 @@ def _paths(ingress: Obj) -> Iterator[tuple[Path, Obj]]:
     for number, rule in mappings(dig(ingress, "spec", "rules")):
         for index, one in mappings(dig(rule, "http", "paths")):
             yield ("spec", "rules", number, "http", "paths", index), one
+
+
+def _missing_port(backend: Obj, service: Document) -> str:
+    """What is wrong with the port that a backend asks for, or nothing."""
+    asked = mapping(backend.get("port"))
+    wanted = asked.get("name") or asked.get("number")
+    ports = [port for _, port in mappings(dig(service.obj, "spec", "ports"))]
+    if text(dig(service.obj, "spec", "type")) == "ExternalName":
+        return ""  # it has no ports of its own
+    if wanted is None or any(wanted in (port.get("name"), port.get("port")) for port in ports):
+        return ""
+    known = ", ".join(_port_name(port) for port in ports) or "none"
+    return f'Service "{name_of(service.obj)}" has no port {wanted} (its ports: {known})'
 
 
 def _claims(ingress: Document) -> Iterator[tuple[Path, Claim]]:

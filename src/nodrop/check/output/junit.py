@@ -1,0 +1,62 @@
+"""Findings as JUnit XML: a suite a file, a failure a finding. Pure."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+from nodrop.check.finding import Finding
+from nodrop.check.output.report import Report
+
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(report: Report) -> str:
+    root = ElementTree.Element("testsuites", name="nodrop check")
+    for file in report.files:
+        found = [finding for finding in report.findings if finding.file == file]
+        root.append(_suite(file, found))
+    if report.problems:
+        root.append(_unread(report))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode")
+
+
+# Private
+
+
+def _suite(file: str, findings: list[Finding]) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name=_xml(file), errors="0")
+    suite.set("tests", str(max(1, len(findings))))
+    suite.set("failures", str(len(findings)))
+    for finding in findings:
+        name = f"{finding.card.id} {finding.subject} line {finding.position.line}"
+        case = ElementTree.SubElement(
+            suite, "testcase", name=_xml(name), classname=finding.card.name, file=_xml(file)
+        )
+        failure = ElementTree.SubElement(
+            case, "failure", type=finding.level, message=_xml(finding.message)
+        )
+        failure.text = _xml(
+            f"{file}:{finding.position.line}:{finding.position.column}\n{finding.message}\n"
+            f"mend: {finding.mend}\nsee {finding.card.page}"
+        )
+    if not findings:
+        ElementTree.SubElement(suite, "testcase", name="no findings", classname="nodrop")
+    return suite
+
+
+def _unread(report: Report) -> ElementTree.Element:
+    count = str(len(report.problems))
+    suite = ElementTree.Element(
+        "testsuite", name="what can't be read", tests=count, failures="0", errors=count
+    )
+    for problem in report.problems:
+        case = ElementTree.SubElement(suite, "testcase", name=_xml(problem), classname="nodrop")
+        ElementTree.SubElement(case, "error", message=_xml(problem))
+    return suite
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML can't hold."""
+    return _NO_XML.sub("\ufffd", text)
