@@ -417,3 +417,35 @@ async def test_create_replace_and_get_raw(kubectl: Kubectl, served: Served) -> N
     assert await kubectl("get", "cm/web", "-o", "jsonpath={.data.colour}") == "green"
     assert await kubectl("get", "--raw", "/readyz") == "ok"
     assert "Kubernetes control plane" in await kubectl("cluster-info")
+
+
+async def test_server_side_apply(kubectl: Kubectl, served: Served) -> None:
+    """Create, apply again, conflict, force, and over an object that was applied client-side."""
+    said = await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    assert said.count("serverside-applied") == 4
+    before = served.registry.get(WEB)
+    await kubectl("apply", "--server-side", "-f", "-", stdin=MANIFEST)
+    assert served.registry.get(WEB) == before
+    other = MANIFEST.replace("replicas: 2", "replicas: 3")
+    refused = await kubectl.ask(
+        *("apply", "--server-side", "--field-manager=other", "-f", "-"), stdin=other
+    )
+    assert refused.code == 1
+    assert 'conflict with "kubectl": .spec.replicas' in refused.err
+    forced = ("--field-manager=other", "--force-conflicts", "-f", "-")
+    await kubectl("apply", "--server-side", *forced, stdin=other)
+    assert served.registry.get(WEB)["spec"]["replicas"] == 3
+    shown = await kubectl("get", "deploy/web", "-o", "yaml", "--show-managed-fields")
+    assert "manager: other" in shown
+    assert "managedFields" not in await kubectl("get", "deploy/web", "-o", "yaml")
+
+
+async def test_from_client_side_to_server_side_apply(kubectl: Kubectl, served: Served) -> None:
+    await kubectl("apply", "-f", "-", stdin=MANIFEST)
+    fewer = MANIFEST.replace("data: {colour: blue}", "data: {shape: round}")
+    said = await kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=fewer)
+    assert said.count("serverside-applied") == 4
+    assert (await kubectl("get", "cm/web", "-o", "jsonpath={.data.shape}")) == "round"
+    assert "serverside-applied" in await kubectl(
+        *("apply", "--server-side", "--dry-run=server", "-f", "-"), stdin=fewer
+    )

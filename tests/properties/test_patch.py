@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodrop.model.definitions import Schema, resolved, schema_of
+from nodrop.model.fieldsets import fields_in, from_fields_v1, to_fields_v1
 from nodrop.model.kinds import DEPLOYMENT, POD, SERVICE
 from nodrop.model.meta import Obj
 from nodrop.model.patch import json_patch, merge_patch, strategic_merge, three_way_patch
+from nodrop.model.ssa import Manager, applied, write_owners
 from nodrop.model.trees import same
 
 _SCALARS = st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "b"])
@@ -65,7 +67,7 @@ def _of(schema: Schema, depth: int = 7) -> st.SearchStrategy[Any]:
 def _lists(schema: Schema, depth: int) -> st.SearchStrategy[Any]:
     assert schema.items is not None
     entries = _of(schema.items, depth - 1)
-    key = schema.merge_key
+    key = schema.merge_key or next(iter(schema.list_map_keys), "")
     if not key:
         return st.lists(entries, max_size=3, unique_by=json.dumps)
     inner = resolved(schema.items).schema
@@ -162,3 +164,53 @@ def test_an_empty_patch_changes_nothing(pod: Obj) -> None:
     assert same(merge_patch(pod, {}), pod)
     assert same(json_patch(pod, []), pod)
     assert three_way_patch(pod, pod, pod, POD) == {}
+
+
+def _apply(live: Obj, config: Obj, manager: str = "ann") -> Obj:
+    """A forced server-side apply to a Deployment, with its owners noted."""
+    live = {"metadata": {}} | live
+    who = Manager(manager, "Apply", "apps/v1")
+    schema = schema_of(DEPLOYMENT)
+    merged, owners = applied(live, config, schema, who, now="", force=True)
+    meta = merged.get("metadata") or {}
+    return {**merged, "metadata": {**meta, "managedFields": write_owners(owners)}}
+
+
+def _without_empties(value: Any) -> Any:
+    """An empty list or object sets nothing where something is already."""
+    if isinstance(value, dict):
+        inner = {name: _without_empties(field) for name, field in value.items()}
+        return {name: field for name, field in inner.items() if field not in ({}, [])}
+    return [_without_empties(item) for item in value] if isinstance(value, list) else value
+
+
+@given(DEPLOYMENTS)
+def test_fields_v1_can_be_read_back(obj: Obj) -> None:
+    fields = fields_in(obj, schema_of(DEPLOYMENT))
+    assert from_fields_v1(to_fields_v1(fields)) == fields
+
+
+@settings(deadline=None)
+@given(DEPLOYMENTS, DEPLOYMENTS)
+def test_a_server_side_apply_settles_and_sets_what_it_names(live: Obj, config: Obj) -> None:
+    before = copy.deepcopy((live, config))
+    once = _apply(live, config)
+    assert _apply(once, config) == once
+    assert (live, config) == before
+    schema = schema_of(DEPLOYMENT)
+    assert fields_in(_without_empties(config), schema) <= fields_in(once, schema)
+
+
+@settings(deadline=None)
+@given(DEPLOYMENTS, DEPLOYMENTS)
+def test_what_one_manager_set_goes_when_it_lets_go_and_the_others_stays(
+    mine: Obj, theirs: Obj
+) -> None:
+    both = _apply(_apply({}, theirs, "bob"), mine)
+    left = _apply(both, {})
+    schema = schema_of(DEPLOYMENT)
+    owned = {entry["manager"] for entry in left["metadata"]["managedFields"]}
+    assert owned <= {"bob"}
+    kept = fields_in({k: v for k, v in left.items() if k != "metadata"}, schema)
+    wanted = fields_in({k: v for k, v in theirs.items() if k != "metadata"}, schema)
+    assert kept <= wanted

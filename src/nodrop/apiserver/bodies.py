@@ -16,6 +16,14 @@ _PATCH_TYPES: dict[str, PatchType] = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
     "application/strategic-merge-patch+json": "strategic",
+    "application/apply-patch+yaml": "apply",
+}
+
+
+_OF_OBJECTS = {
+    "merge": "a merge patch",
+    "strategic": "a strategic patch",
+    "apply": "what is applied",
 }
 
 
@@ -29,21 +37,17 @@ def decode_object(body: bytes, content_type: str) -> Obj:
 
 def decode_patch(body: bytes, content_type: str) -> tuple[object, PatchType]:
     """A patch and its type. Raises ApiError 400 or 415."""
-    media = media_type(content_type)
-    patch_type = _PATCH_TYPES.get(media)
+    patch_type = _PATCH_TYPES.get(media_type(content_type))
     if patch_type is None:
-        hint = ""
-        if media == "application/apply-patch+yaml":
-            hint = " (server-side apply is not served: run kubectl apply without --server-side)"
         raise _unsupported(
-            f"the body of the request was in an unknown format{hint} - accepted media types "
-            f"include: {', '.join(_PATCH_TYPES)}"
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{', '.join(_PATCH_TYPES)}"
         )
-    patch = _json(body)
+    patch = _yaml(body) if patch_type == "apply" else _json(body)
     if patch_type == "json" and not isinstance(patch, list):
         raise bad_request("a JSON patch is a list of operations")
     if patch_type != "json" and not isinstance(patch, dict):
-        raise bad_request(f"a {patch_type} patch is an object")
+        raise bad_request(f"{_OF_OBJECTS[patch_type]} is an object")
     return patch, patch_type
 
 

@@ -31,7 +31,7 @@ from nodrop.clock import Clock
 from nodrop.model.errors import ApiError, bad_request
 from nodrop.model.kinds import POD, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
-from nodrop.registry.interface import Deleted, Registry, Written
+from nodrop.registry.interface import Deleted, Registry, WriteOptions, Written
 from nodrop.registry.scale import scale_of
 
 
@@ -121,7 +121,7 @@ class ObjectHandlers:
         namespace = target.namespace or ""
         if target.kind.namespaced and not namespace:
             raise method_not_allowed()
-        written = self._registry.create(target.kind, namespace, obj, write_options(request.query))
+        written = self._registry.create(target.kind, namespace, obj, _write_options(request))
         return self._written(request, target, written)
 
     async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
@@ -130,18 +130,21 @@ class ObjectHandlers:
             target.key,
             obj,
             subresource=target.subresource,
-            options=write_options(request.query),
+            options=_write_options(request),
         )
         return self._written(request, target, written)
 
     async def _patch(self, request: web.Request, target: Target) -> web.StreamResponse:
         patch, patch_type = decode_patch(await read_body(request), _content_type(request))
+        options = _write_options(request)
+        if patch_type == "apply":  # an apply has to say who it is
+            options = replace(options, field_manager=request.query.get("fieldManager", ""))
         written = self._registry.patch(
             target.key,
             patch,
             patch_type,
             subresource=target.subresource,
-            options=write_options(request.query),
+            options=options,
         )
         return self._written(request, target, written)
 
@@ -236,6 +239,10 @@ async def read_body(request: web.Request) -> bytes:
 
 
 # Private
+
+
+def _write_options(request: web.Request) -> WriteOptions:
+    return write_options(request.query, request.headers.get("User-Agent", ""))
 
 
 def _content_type(request: web.Request) -> str:

@@ -56,12 +56,16 @@ def list_options(query: Query, namespace: str | None) -> ListOptions:
     )
 
 
-def write_options(query: Query) -> WriteOptions:
-    """dryRun, fieldValidation and fieldManager. Raises ApiError 400."""
+def write_options(query: Query, user_agent: str = "") -> WriteOptions:
+    """dryRun, fieldValidation, fieldManager and force. Raises ApiError 400.
+
+    Who names no field manager is known by what stands before the slash of its User-Agent.
+    """
     return WriteOptions(
         dry_run=_dry_run(query.get("dryRun", "")),
         field_validation=_field_validation(query.get("fieldValidation", "")),
-        field_manager=query.get("fieldManager", ""),
+        field_manager=query.get("fieldManager") or user_agent.partition("/")[0][:128],
+        force=flag(query, "force"),
     )
 
 

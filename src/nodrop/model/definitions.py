@@ -30,6 +30,7 @@ class Schema(msgspec.Struct, frozen=True, gc=False):
     patch_strategy: str = msgspec.field(name="x-kubernetes-patch-strategy", default="")
     list_type: str = msgspec.field(name="x-kubernetes-list-type", default="")
     list_map_keys: tuple[str, ...] = msgspec.field(name="x-kubernetes-list-map-keys", default=())
+    map_type: str = msgspec.field(name="x-kubernetes-map-type", default="")
     kinds: tuple[dict[str, str], ...] = msgspec.field(
         name="x-kubernetes-group-version-kind", default=()
     )

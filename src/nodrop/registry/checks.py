@@ -89,3 +89,5 @@ def patched(kind: Kind, obj: Obj, patch: Any, patch_type: PatchType) -> Obj:
             return merge_patch(obj, patch)
         case "strategic":
             return strategic_merge(obj, patch, kind)
+        case "apply":
+            raise AssertionError("an apply is no patch of an object: see fieldmanagers")

@@ -12,16 +12,17 @@ from nodrop.model.meta import Obj, ObjectKey, Revision
 
 #: ``Trusted`` is no word of the API: the writer is our own code, nothing is looked at.
 FieldValidation = Literal["Strict", "Warn", "Ignore", "Trusted"]
-PatchType = Literal["json", "merge", "strategic"]
+PatchType = Literal["json", "merge", "strategic", "apply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Query parameters of a write."""
+    """Query parameters of a write. ``force`` lets an apply take fields from other managers."""
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

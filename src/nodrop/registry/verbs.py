@@ -16,6 +16,14 @@ from nodrop.registry.admission import Admission
 from nodrop.registry.bootstrap import initial_objects, refreshed_node
 from nodrop.registry.deletion import check_preconditions, is_released, plan_delete
 from nodrop.registry.eviction import check_eviction, evict
+from nodrop.registry.fieldmanagers import (
+    apply_config,
+    check_apply,
+    check_not_forced,
+    first_owners,
+    keep_managed,
+    track_update,
+)
 from nodrop.registry.interface import (
     Allocation,
     Deleted,
@@ -98,6 +106,10 @@ class Registry:
     ) -> Written:
         obj = checks.clone(obj)
         check_identity(kind, namespace, None, obj)
+        obj["metadata"].pop("managedFields", None)
+        return self._create(kind, namespace, obj, options)
+
+    def _create(self, kind: Kind, namespace: str, obj: Obj, options: WriteOptions) -> Written:
         warnings = checks.check_fields(kind, obj, options.field_validation)
         self._name(kind, obj)
         meta = obj["metadata"]
@@ -129,6 +141,19 @@ class Registry:
             check_identity(key.kind, key.namespace, key.name, obj)
             warnings = checks.check_fields(key.kind, obj, options.field_validation, stored)
         new = replacement(key, stored, obj, subresource)
+        new = track_update(key.kind, new, stored, subresource, options, self._clock.now())
+        return self._update(key, new, stored, subresource, options, warnings)
+
+    def _update(
+        self,
+        key: ObjectKey,
+        new: Obj,
+        stored: Obj,
+        subresource: str | None,
+        options: WriteOptions,
+        warnings: tuple[str, ...],
+    ) -> Written:
+        """Default, admit, check and store ``new`` in place of ``stored``."""
         if key.kind == POD and subresource == "status":  # the rest is the stored object's own
             new = checks.with_completed_status(new)
         else:
@@ -151,9 +176,32 @@ class Registry:
         subresource: str | None = None,
         options: WriteOptions = _WRITE,
     ) -> Written:
+        if patch_type == "apply":
+            assert isinstance(patch, dict), "what is applied is an object: see the API server"
+            return self._apply(key, patch, subresource, options)
+        check_not_forced(options)
         target = self.get(key, subresource=subresource)
         patched = checks.patched(key.kind, target, patch, patch_type)
         return self.update(key, patched, subresource=subresource, options=options)
+
+    def _apply(
+        self, key: ObjectKey, config: Obj, subresource: str | None, options: WriteOptions
+    ) -> Written:
+        """Server-side apply: create, or merge by who owns what."""
+        check_subresource(key, subresource)
+        config = checks.clone(config)
+        check_apply(config, options)
+        check_identity(key.kind, key.namespace, key.name, config)
+        found, now = self._store.get(key), self._clock.now()
+        if found is None and subresource is None:
+            config["metadata"]["managedFields"] = first_owners(key.kind, config, options, now)
+            return self._create(key.kind, key.namespace, config, options)
+        stored = self._stored(key)
+        warnings = checks.check_fields(key.kind, config, options.field_validation, stored)
+        merged = apply_config(key, stored, config, subresource, options, now)
+        new = replacement(key, stored, merged, subresource)
+        new = keep_managed(new, merged)
+        return self._update(key, new, stored, subresource, options, warnings)
 
     def delete(self, key: ObjectKey, options: DeleteOptions = _DELETE) -> Deleted:
         stored = self._stored(key)
