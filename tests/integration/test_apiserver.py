@@ -153,12 +153,20 @@ async def test_a_chunked_body_beyond_the_limit_is_refused(http: aiohttp.ClientSe
         assert (await status_of(response))[0] == 413
 
 
-async def test_server_side_apply_is_refused_with_what_to_do(http: aiohttp.ClientSession) -> None:
+async def test_a_server_side_apply_takes_yaml_and_wants_a_field_manager(
+    http: aiohttp.ClientSession,
+) -> None:
     headers = {"Content-Type": "application/apply-patch+yaml"}
-    async with http.patch(f"{CONFIGMAPS}/a", data=b"{}", headers=headers) as response:
+    body = b"apiVersion: v1\nkind: ConfigMap\ndata: {a: x}\n"
+    async with http.patch(f"{CONFIGMAPS}/a", data=body, headers=headers) as response:
         code, _, message = await status_of(response)
-    assert code == 415
-    assert "without --server-side" in message
+    assert code == 422
+    assert "fieldManager: Required value" in message
+    url = f"{CONFIGMAPS}/a?fieldManager=test"
+    for expected in (201, 200):
+        async with http.patch(url, data=body, headers=headers) as response:
+            assert response.status == expected
+            assert (await response.json())["data"] == {"a": "x"}
 
 
 async def test_unknown_fields_warn_or_refuse_as_asked(http: aiohttp.ClientSession) -> None:

@@ -90,4 +90,4 @@ def patched(kind: Kind, obj: Obj, patch: Any, patch_type: PatchType) -> Obj:
         case "strategic":
             return strategic_merge(obj, patch, kind)
         case "apply":
-            raise AssertionError("an apply is no patch of an object: see fieldmanagers")
+            raise AssertionError("an apply is no patch of an object: see managedfields")

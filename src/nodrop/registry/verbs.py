@@ -16,14 +16,6 @@ from nodrop.registry.admission import Admission
 from nodrop.registry.bootstrap import initial_objects, refreshed_node
 from nodrop.registry.deletion import check_preconditions, is_released, plan_delete
 from nodrop.registry.eviction import check_eviction, evict
-from nodrop.registry.fieldmanagers import (
-    apply_config,
-    check_apply,
-    check_not_forced,
-    first_owners,
-    keep_managed,
-    track_update,
-)
 from nodrop.registry.interface import (
     Allocation,
     Deleted,
@@ -31,6 +23,14 @@ from nodrop.registry.interface import (
     PatchType,
     WriteOptions,
     Written,
+)
+from nodrop.registry.managedfields import (
+    apply_config,
+    check_apply,
+    check_not_forced,
+    first_owners,
+    keep_managed,
+    track_update,
 )
 from nodrop.registry.metadata import (
     check_identity,
