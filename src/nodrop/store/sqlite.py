@@ -12,14 +12,15 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+import nodrop
 from nodrop.model.kinds import KINDS, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
+from nodrop.store.migrations import SCHEMA_VERSION, create, migrate
 from nodrop.store.protocol import (
     ABSENT,
     Change,
@@ -34,7 +35,6 @@ from nodrop.store.protocol import (
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
 #: "ndrp" in ASCII: tells our files from other programs' SQLite files.
 APPLICATION_ID = 0x6E647270
 
@@ -179,7 +179,13 @@ class SqliteStore:
                     "or choose another state folder"
                 ) from error
             raise _corrupt(self._path, str(error)) from error
-        except (sqlite3.Error, msgspec.DecodeError, KeyError, TypeError) as error:
+        except KeyError as error:
+            raise StoreCorrupt(
+                f"state file {self._path} holds objects of {error}, which nodrop "
+                f"{nodrop.__version__} does not know: use the version of nodrop that wrote it, or "
+                "another state folder"
+            ) from error
+        except (sqlite3.Error, msgspec.DecodeError, TypeError) as error:
             raise _corrupt(self._path, str(error)) from error
 
     def _execute(self, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
@@ -260,11 +266,11 @@ def _prepare_schema(db: sqlite3.Connection, path: str) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     if empty:
-        schema = resources.files("nodrop.store").joinpath("schema.sql").read_text()
-        db.executescript(
-            f"BEGIN IMMEDIATE; {schema}; PRAGMA application_id = {APPLICATION_ID};"
-            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-        )
+        create(db, APPLICATION_ID)
+    else:
+        migrate(db, path)
+    if db.execute("SELECT version FROM written_by").fetchone() != (nodrop.__version__,):
+        db.execute("UPDATE written_by SET version = ?", (nodrop.__version__,))
 
 
 def _check_file(db: sqlite3.Connection, path: str) -> None:
@@ -274,12 +280,22 @@ def _check_file(db: sqlite3.Connection, path: str) -> None:
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StoreCorrupt(
-            f"state file {path} was written by a newer nodrop (format {version}, this one reads "
-            f"up to {SCHEMA_VERSION}): use that version of nodrop, or another state folder"
+            f"state file {path} was written by a newer nodrop (format {version}{_writer(db)}; this "
+            f"one, {nodrop.__version__}, reads up to {SCHEMA_VERSION}): use that version of "
+            "nodrop, or another state folder"
         )
     found: str = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise _corrupt(path, found)
+
+
+def _writer(db: sqlite3.Connection) -> str:
+    """Who has written a file of a later format, if it says so."""
+    try:
+        (version,) = db.execute("SELECT version FROM written_by").fetchone()
+    except (sqlite3.Error, TypeError, ValueError):
+        return ""
+    return f", by nodrop {version}" if version else ""
 
 
 def _corrupt(path: str, why: str) -> StoreCorrupt:

@@ -194,7 +194,7 @@ def _edit(path: Path, statement: str) -> None:
         (_overwritten_page, "is damaged .*: mv "),
         (_lost_table, "is damaged .*: mv "),
         (_broken_json, "is damaged .*: mv "),
-        (_unknown_kind, "is damaged .*: mv "),
+        (_unknown_kind, "teapots.*does not know: use the version of nodrop that wrote it"),
         (_other_program, "database of another program.*: mv "),
         (_newer, r"newer nodrop \(format 99.* use that version"),
     ],
