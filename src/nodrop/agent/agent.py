@@ -70,6 +70,8 @@ class Agent:
         self._on_bug = on_bug
         self._workers: dict[str, PodWorker] = {}
         self._group: asyncio.TaskGroup | None = None
+        #: Set once every pod that was there at the start has its worker.
+        self.adopted = asyncio.Event()
 
     async def run(self) -> None:
         """Look after all pods until cancelled; pods keep running then."""
@@ -88,6 +90,7 @@ class Agent:
                 self._look_after(pod, found.get(uid, ()))
             orphans = [state for uid in found if uid not in pods for state in found[uid]]
             group.create_task(end_orphans(self._host.runtime, orphans))
+            self.adopted.set()
             try:
                 await asyncio.Event().wait()
             finally:

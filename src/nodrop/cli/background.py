@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from nodrop.cli.session import UNREACHABLE, Failure, engine_of
@@ -79,22 +79,39 @@ async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple
     """The running engine, started if need be: (engine.json, whether it was started now)."""
     if engine := await _settled(state):
         return engine, False
-    state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(state.engine_log, "ab", opener=_privately) as log:
-        start = log.tell()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nodrop", "serve", "--state", str(state.root), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    serve = [sys.executable, "-m", "nodrop", "serve", "--state", str(state.root), *arguments]
     try:
-        return await _until_up(state, process, start), True
+        return await start_engine(state, serve), True
     except Failure:
         if engine := await _settled(state):  # somebody else's was a moment faster
             return engine, False
         raise
+
+
+async def start_engine(
+    state: StateDir,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Obj:
+    """Start an engine apart from us; returns its engine.json once it serves. Raises Failure."""
+    state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(state.engine_log, "ab", opener=_privately) as log:
+        start = log.tell()
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                env=env,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Failure(f"{argv[0]} can't be run: {error}", code=UNREACHABLE) from error
+    return await _until_up(state, process, start)
 
 
 def _privately(path: str, flags: int) -> int:
@@ -121,13 +138,22 @@ async def _settled(state: StateDir) -> Obj | None:
 
 
 async def _until_up(state: StateDir, process: subprocess.Popen[bytes], log_start: int) -> Obj:
-    async with asyncio.timeout(_START_TIMEOUT_S):
-        while process.poll() is None:
-            engine = running_engine(state)
-            if engine and engine["pids"]["engine"] == process.pid:
-                process.returncode = 0  # it lives on; Popen must not warn about it
-                return engine
-            await asyncio.sleep(_LOOK_S)
+    try:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            while process.poll() is None:
+                engine = running_engine(state)
+                if engine and engine["pids"]["engine"] == process.pid:
+                    process.returncode = 0  # it lives on; Popen must not warn about it
+                    return engine
+                await asyncio.sleep(_LOOK_S)
+    except TimeoutError:
+        process.kill()
+        process.wait()
+        raise Failure(
+            f"the engine did not come up within {_START_TIMEOUT_S:g} s and was ended",
+            hint=f"its log is {state.engine_log}",
+            code=UNREACHABLE,
+        ) from None
     raise Failure(_why(state, log_start), code=UNREACHABLE)
 
 

@@ -23,6 +23,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollout": ("rollout", "Follow, list, undo, pause, resume or restart rollouts."),
     "kubeconfig": ("kubeconfig", "Print the kubeconfig (or its path) for kubectl."),
     "serve": ("serve", "Run the engine in the foreground."),
+    "upgrade": ("upgrade", "Replace the control plane, or the proxy, under running pods."),
+    "install": ("install", "Write a systemd unit that runs the engine, from boot on."),
+    "uninstall": ("uninstall", "Remove the systemd unit."),
     "demo": ("demo", "Roll four versions under load and count what is lost."),
 }
 #: For those who work on nodrop itself: not listed, but there.

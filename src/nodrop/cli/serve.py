@@ -68,7 +68,8 @@ def serve(
     """Run the engine in the foreground.
 
     SIGTERM and Ctrl-C end the control plane and leave pods and proxy running: traffic goes on,
-    and the next ``nodrop serve`` adopts them. ``nodrop down`` ends everything.
+    and the next ``nodrop serve`` adopts them. ``nodrop down`` ends everything (SIGUSR1),
+    ``nodrop upgrade --proxy`` hands over to a new HAProxy (SIGUSR2).
     """
     from nodrop.journal import configure
     from nodrop.wiring.engine import Engine
@@ -99,4 +100,5 @@ async def _serve(engine: Engine) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.stop)
     loop.add_signal_handler(signal.SIGUSR1, engine.stop_everything)
+    loop.add_signal_handler(signal.SIGUSR2, engine.replace_proxy)
     await engine.run()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nodrop.keeper.protocol import KeeperFailure, KeeperInfo, ProcessRecord, ProcessSpec
-from nodrop.keeper.wire import PROTOCOL, Lines, decode, encode
+from nodrop.keeper.wire import OLDEST_PROTOCOL, PROTOCOL, Lines, decode, encode
 
 _PROGRAM = Path(__file__).with_name("__main__.py")
 _START_TIMEOUT_S = 20.0
@@ -237,13 +237,21 @@ async def _answers(client: KeeperClient) -> bool:
 
 
 async def _check_version(client: KeeperClient) -> None:
-    info = await client.info()
-    if info.protocol != PROTOCOL:
-        raise KeeperFailure(
-            f"keeper {info.pid} speaks protocol {info.protocol}, this nodrop speaks {PROTOCOL}: "
-            "end the engine with the nodrop that started it",
-            "EPROTO",
-        )
+    if trouble := protocol_trouble(await client.info()):
+        raise KeeperFailure(trouble, "EPROTO")
+
+
+def protocol_trouble(info: KeeperInfo) -> str:
+    """Why this nodrop can't work with a running keeper, and what that means; else nothing."""
+    if OLDEST_PROTOCOL <= info.protocol <= PROTOCOL:
+        return ""
+    age, needs = ("old", OLDEST_PROTOCOL) if info.protocol < OLDEST_PROTOCOL else ("new", PROTOCOL)
+    return (
+        f"the keeper (pid {info.pid}) is too {age} for this nodrop: it speaks protocol "
+        f"{info.protocol}, needed is {needs}. It is the parent of all pods and can't be replaced "
+        "while they run: go on with the nodrop that started it, or, when the pods may end, run "
+        "nodrop down with that one and nodrop up with this one"
+    )
 
 
 @asynccontextmanager

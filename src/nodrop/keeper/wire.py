@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 PROTOCOL = 2  # 2: mounts
+#: The oldest keeper that this version can work with: a keeper stays while everything else is
+#: upgraded. Raise it only where an older one really can't do what is needed.
+OLDEST_PROTOCOL = 2
 MAX_LINE_BYTES = 8 * 1024 * 1024
 
 

@@ -13,7 +13,6 @@ from nodrop.clock import SystemClock
 from nodrop.keeper.client import KeeperClient, ensure_keeper
 from nodrop.keeper.protocol import KeeperFailure
 from nodrop.model.errors import ApiError
-from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.protocol import ProxyFailure
 from nodrop.store.protocol import StoreFailure
 from nodrop.store.sqlite import SqliteStore
@@ -33,6 +32,11 @@ from nodrop.wiring.files import (
     take_lock,
     write_atomically,
     write_settings,
+)
+from nodrop.wiring.handover import (
+    announce_adoption,
+    program_to_run,
+    replace_proxy_when_asked,
 )
 from nodrop.wiring.issuing import issue_apart
 from nodrop.wiring.listening import (
@@ -59,6 +63,11 @@ class Engine:
         self._clock = SystemClock()
         self._stopping = asyncio.Event()
         self._everything = False
+        self._replace_proxy = asyncio.Event()
+
+    def replace_proxy(self) -> None:
+        """Hand over to new HAProxy processes; engine.json tells how that went."""
+        self._replace_proxy.set()
 
     def stop(self) -> None:
         """End the control plane; pods and proxy go on."""
@@ -84,7 +93,7 @@ class Engine:
         settings = read_settings(self._state)
         rehearsal = read_rehearsal(self._state, settings)
         store = SqliteStore(self._state.database)
-        binary = find_binary(self._options.environment.get("PATH"))
+        binary = program_to_run(self._state, self._options.environment.get("PATH"))
         keeper, _ = await asyncio.gather(  # side by side: both mostly start a Python
             self._keeper(settings), issue_apart(self._state.pki, self._clock.now())
         )
@@ -200,12 +209,21 @@ class Engine:
         following = follow_addresses(
             keeper, ingress, listen_on, used=parts.proxy.sockets_in_use, bind=bind
         )
+        replacing = replace_proxy_when_asked(
+            self._replace_proxy,
+            parts,
+            file,
+            state=self._state,
+            path=self._options.environment.get("PATH"),
+        )
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(work, name=name) for name, work in parts.work()}
             tasks["addresses"] = group.create_task(following, name="addresses")
             await parts.cache.synced()
             info = await file.write()
             tasks["engine.json"] = group.create_task(file.keep(parts.proxies_changed))
+            tasks["adoption"] = group.create_task(announce_adoption(parts, file))
+            tasks["replacement"] = group.create_task(replacing, name="replacement of the proxy")
             log.info("serving: API %s, HTTP %s", info["api"]["url"], info["http"]["urls"])
             gone = group.create_task(keeper_gone(keeper), name="keeper")
             owner = group.create_task(self._end_with_owner(rehearsal), name="owner")

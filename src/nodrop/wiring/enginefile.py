@@ -6,15 +6,16 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import nodrop
 from nodrop.keeper.proc import start_ticks
-from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.keeper.protocol import Keeper, KeeperFailure, ProcessRecord
 from nodrop.model.meta import Obj
-from nodrop.proxy.haproxy.processes import ROLE
+from nodrop.proxy.haproxy.processes import GENERATION, MAIN, PROGRAM, ROLE
 from nodrop.proxy.protocol import Applied, InFlight, Proxy, ProxyStats, RoutingTable
 from nodrop.statedir import StateDir
+from nodrop.store.migrations import SCHEMA_VERSION
 from nodrop.wiring.files import write_atomically
 from nodrop.wiring.listening import IngressSockets
 
@@ -38,6 +39,8 @@ class EngineFile:
         self._keeper = keeper
         self._api = api
         self.ingress = ingress
+        self.adopted = False
+        self.replacements, self.replacement_failure = 0, ""
 
     async def write(self) -> Obj:
         """Write what holds now; returns it."""
@@ -79,7 +82,17 @@ class EngineFile:
             },
             # Tells this process from a later one that has got the same pid.
             "start_ticks": start_ticks(os.getpid()),
-            "versions": {"nodrop": nodrop.__version__, "keeper_protocol": info.protocol},
+            "adopted": self.adopted,
+            "proxy": {
+                "program": _program_of(proxies),
+                "replacements": self.replacements,
+                "failure": self.replacement_failure,
+            },
+            "versions": {
+                "nodrop": nodrop.__version__,
+                "keeper_protocol": info.protocol,
+                "store": SCHEMA_VERSION,
+            },
             "state": str(self._state.root),
             "kubeconfig": str(self._state.kubeconfig),
             "network": f"127.{info.network}.0.0/16",
@@ -110,6 +123,14 @@ class AnnouncedProxy:
 
     async def verify(self) -> bool:
         return await self._proxy.verify()
+
+
+def _program_of(proxies: Iterable[ProcessRecord]) -> str:
+    """Which HAProxy serves: the youngest main's."""
+    mains = [p for p in proxies if p.exit_code is None and p.labels[ROLE] == MAIN]
+    if not mains:
+        return ""
+    return max(mains, key=lambda p: int(p.labels[GENERATION])).labels.get(PROGRAM, "")
 
 
 def _urls(scheme: str, places: Mapping[str, tuple[str, int]]) -> list[str]:

@@ -28,12 +28,16 @@ def choose_binary(candidates: list[tuple[Path, tuple[int, ...]]]) -> Path | None
     return max(fit, key=lambda candidate: candidate[1])[0] if fit else None
 
 
-def find_binary(path: str | None = None, *, wheel: bool = True) -> Path:
-    """The HAProxy to use: the newer of PATH's (``path`` replaces PATH) and the wheel's
-    (unless ``wheel`` is False).
+def find_binary(path: str | None = None, *, wheel: bool = True, chosen: Path | None = None) -> Path:
+    """The HAProxy to use: ``chosen``, else the newer of PATH's (``path`` replaces PATH) and the
+    wheel's (unless ``wheel`` is False).
 
     Raises ProxyFailure, saying how to get one, when there is none from 2.6 on.
     """
+    if chosen is not None:
+        if version_of(chosen) < OLDEST:
+            raise ProxyFailure(f"{chosen} is not an HAProxy from 2.6 on that runs here")
+        return chosen
     places = (_on_path(path), _in_wheel() if wheel else None)
     candidates = [(found, version_of(found)) for found in places if found]
     if chosen := choose_binary(candidates):

@@ -38,6 +38,7 @@ from nodrop.proxy.haproxy.plan import (
     parse_servers,
 )
 from nodrop.proxy.haproxy.processes import (
+    MAIN,
     Process,
     Processes,
     connection_limit,
@@ -53,7 +54,6 @@ from nodrop.proxy.protocol import ServicePort as Pool
 
 log = logging.getLogger(__name__)
 
-_MAIN = "proxy-main"
 _SERVICES_SOCKET, _STREAMS_SOCKET = "proxy/services", "proxy/streams"
 _SLOTS_FILE = "slots.json"
 _TRIES = 5
@@ -86,7 +86,7 @@ class HAProxy:
         self._layout, self._manner = default_layout(slots), manner
         self._log = (str(log_socket or ""), access_log)
         self._main: Process | None = None
-        self._retired = RetiredMains(self._processes, _MAIN)
+        self._retired = RetiredMains(self._processes, MAIN)
         self._knows_table = False
         self._admin: AdminSocket | None = None
         self._served = Served()
@@ -118,7 +118,7 @@ class HAProxy:
         async with self._turn:
             requests = await self._processes.listen(_SERVICES_SOCKET, "127.0.0.1")
             streams = await self._processes.listen(_STREAMS_SOCKET, "127.0.0.1")
-            running = await self._processes.running(_MAIN)
+            running = await self._processes.running(MAIN)
             if running:
                 self._main = await self._processes.newest(running)
                 # Unknown: of another version. It is replaced with the first table.
@@ -146,7 +146,7 @@ class HAProxy:
         """End both processes once their connections are over (takes nothing new at once)."""
         async with self._turn:
             await self._edge.serve((), ())
-            for process in await self._processes.running(_MAIN):
+            for process in await self._processes.running(MAIN):
                 await self._processes.finish(process)
             await self._retired.stop()
             await self.close()
@@ -321,7 +321,7 @@ class HAProxy:
         self._served = Served(servers, maps)
 
     async def _start_main(self) -> None:
-        process = await self._processes.next(_MAIN, self._shape())
+        process = await self._processes.next(MAIN, self._shape())
         for name, entries in render_maps(self._table, self._placed).items():
             self._write(name, render_map(entries))
         config = self._main_config(process, self._table, self._placed)
@@ -352,7 +352,7 @@ class HAProxy:
 
     async def _retire_strays(self) -> None:
         """Whoever serves beside main was left over by a replacement that was cut short."""
-        for process in await self._processes.running(_MAIN):
+        for process in await self._processes.running(MAIN):
             if process != self._main:
                 await self._retired.add(process)
 

@@ -15,6 +15,7 @@ from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.protocol import ProxyFailure
 
 ROLE, GENERATION, SHAPE, PROGRAM = "nodrop.dev/proxy", "generation", "shape", "program"
+MAIN = "proxy-main"
 _RETIRED = "retired"
 _FIRST_FD = 10
 _START_S = 10.0
