@@ -1,117 +1,100 @@
-"""Requests a second and p99 through nodrop's Ingress, against a hand-written HAProxy beside it."""
+"""Requests a second, p50 and p99 through nodrop's Ingress, beside other servers in the same run."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import median
 
-from bench.engine import Engine, cpu_s, free_port, fresh_engine, say, until_answered
+from bench.engine import Engine, cpu_s, fresh_engine, rss_bytes, say, until_answered
 from bench.figures import Figure, Goal, at_least, median_ratio
 from bench.manifests import CONSTANT, constant
+from bench.peers import PLAIN, SAME_PROMISES, Side, caddy, haproxy, have_wheels, traefik
 from bench.wrk import Measured, by_own_load, by_wrk
 from nodrop.cli.apply import apply_all
 from nodrop.model.kinds import POD
 from nodrop.proxy.haproxy.binary import find_binary
 
 _BACKENDS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two that are compared."""
-
-    url: str
-    pids: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a hand-written configuration has beyond addresses and time-outs."""
-
-    defaults: tuple[str, ...] = ()
-    frontend: tuple[str, ...] = ()
-    server: str = ""
-
-
-PLAIN = Rules()
-#: What nodrop promises, written by hand for one backend: no forged X-Forwarded headers, and a safe
-#: request that a pod drops goes to another, and connections that a pod may be about to close are
-#: not used again. Only routing at run time is not in it.
-SAME_PROMISES = Rules(
-    defaults=(
-        "option idle-close-on-response",
-        "option redispatch 1",
-        "retries 5",
-        "retry-on conn-failure empty-response",
-    ),
-    frontend=(
-        "http-request del-header x-forwarded- -m beg",
-        "http-request del-header forwarded",
-        "http-request set-header X-Forwarded-For %[src]",
-        "http-request set-header X-Forwarded-Proto http",
-        "http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE }",
-    ),
-    server=" pool-purge-delay 100ms",
-)
+_MB = 1_000_000
+PLAIN_NAME, SAME_NAME = "plain static HAProxy", "static HAProxy that promises the same"
+#: How many times as many requests a second nodrop should carry.
+GOALS = {PLAIN_NAME: 0.95, SAME_NAME: 0.95, "Caddy": 2.0, "Traefik": 2.0}
 
 
 async def measure(*, quick: bool) -> list[Figure]:
-    """Alternate between both, pair after pair. Raises BenchFailed."""
-    pairs, seconds = (3, 2.0) if quick else (7, 3.0)
+    """All in turns, round after round. Raises BenchFailed."""
+    rounds, seconds = (3, 2.0) if quick else (7, 3.0)
     if shutil.which("wrk") is None:
         say("  wrk is not on PATH: nodrop's own load at a fixed rate compares CPU a request")
-    binary = find_binary()
+    async with pods_and_engine(_BACKENDS) as engine, AsyncExitStack() as peers:
+        sides = [Side("nodrop", engine.url, engine.pids()["proxy"])]
+        folder, addresses = engine.state.root, await addresses_of(engine)
+        for name, rules in ((PLAIN_NAME, PLAIN), (SAME_NAME, SAME_PROMISES)):
+            peer = haproxy(name, find_binary(), folder, addresses, rules)
+            sides.append(await peers.enter_async_context(peer))
+        if have_wheels():
+            for run in (caddy, traefik):
+                sides.append(await peers.enter_async_context(run(folder, addresses)))
+        else:
+            say("  Caddy and Traefik are not installed: not compared")
+        found = await measure_in_turns(sides, rounds=rounds, seconds=seconds)
+        return [*figures(found), *_memory(sides)]
+
+
+@asynccontextmanager
+async def pods_and_engine(replicas: int) -> AsyncIterator[Engine]:
+    """An engine with light pods behind its Ingress."""
     async with fresh_engine() as engine:
         config = engine.state.root / "constant.cfg"
         config.write_text(CONSTANT)
-        await apply_all(engine.client, constant(binary, config, replicas=_BACKENDS))
-        await engine.until_available("constant", _BACKENDS)
+        await apply_all(engine.client, constant(find_binary(), config, replicas=replicas))
+        await engine.until_available("constant", replicas)
         await until_answered(engine.url)
-        async with (
-            _static(engine, binary, PLAIN) as plain,
-            _static(engine, binary, SAME_PROMISES) as same,
-        ):
-            nodrop = Side(engine.url, engine.pids()["proxy"])
-            return await _compare((nodrop, plain, same), rounds=pairs, seconds=seconds)
+        yield engine
 
 
-async def _compare(sides: Sequence[Side], *, rounds: int, seconds: float) -> list[Figure]:
+async def addresses_of(engine: Engine) -> list[str]:
+    pods = await engine.client.list(POD)
+    return sorted(pod["status"]["podIP"] for pod in pods.items)
+
+
+async def measure_in_turns(
+    sides: Sequence[Side], *, rounds: int, seconds: float
+) -> dict[str, list[Measured]]:
+    """What each side did in each round, by name."""
     for side in sides:
-        await _run(side, seconds / 2)  # warm up: pools of connections, caches
-    found: list[list[Measured]] = [[] for _ in sides]
+        await run_once(side, seconds / 2)  # warm up: pools of connections, caches
+    found: dict[str, list[Measured]] = {side.name: [] for side in sides}
     for number in range(rounds):
         turn = number % len(sides)  # whoever comes first or last gains nothing
-        for which in [*range(turn, len(sides)), *range(turn)]:
-            found[which].append(await _run(sides[which], seconds))
-        rates = " / ".join(f"{each[-1].rate:.0f}" for each in found)
-        say(f"  round {number + 1} (nodrop / plain / same promises): {rates} requests/s")
-    return figures(*found)
+        for side in [*sides[turn:], *sides[:turn]]:
+            found[side.name].append(await run_once(side, seconds))
+        rates = ", ".join(f"{name} {each[-1].rate:.0f}" for name, each in found.items())
+        say(f"  round {number + 1}, requests/s: {rates}")
+    return found
 
 
-def figures(
-    ours: Sequence[Measured], plain: Sequence[Measured], same: Sequence[Measured]
-) -> list[Figure]:
-    """Ratios by pairs of one round, then what they are made of."""
+async def run_once(side: Side, seconds: float) -> Measured:
+    before = cpu_s(side.pids)
+    run = by_wrk if shutil.which("wrk") else by_own_load
+    found = await run(side.url, seconds)
+    return found.with_cpu(cpu_s(side.pids) - before)
+
+
+def figures(found: dict[str, list[Measured]]) -> list[Figure]:
+    """Ratios by pairs of one round, then what they are made of. The first side is nodrop."""
+    (_, ours), *others = found.items()
     with_wrk = shutil.which("wrk") is not None
-    found = []
+    made = []
     if with_wrk:
-        found += [
-            _rates(ours, plain, "plain static HAProxy", at_least(0.95)),
-            _rates(ours, same, "static HAProxy that promises the same", at_least(0.95)),
-        ]
-    goal = None if with_wrk else at_least(0.95)
-    return [
-        *found,
-        _cpus(ours, plain, "plain static", goal),
-        _cpus(ours, same, "static, same promises", None),
-        Figure("p99 through nodrop", median(m.p99_ms for m in ours), "ms"),
-        Figure("p99 through plain static HAProxy", median(m.p99_ms for m in plain), "ms"),
+        made = [_rates(ours, theirs, name, at_least(GOALS[name])) for name, theirs in others]
+    made += [
+        _cpus(ours, theirs, name, None if with_wrk else at_least(GOALS[name]))
+        for name, theirs in others
     ]
+    return [*made, *_latencies(found)]
 
 
 def _rates(
@@ -132,59 +115,17 @@ def _cpus(
     return Figure(f"proxy's CPU a request, {peer} / nodrop", ratio, "×", goal, note)
 
 
-async def _run(side: Side, seconds: float) -> Measured:
-    before = cpu_s(side.pids)
-    run = by_wrk if shutil.which("wrk") else by_own_load
-    found = await run(side.url, seconds)
-    return found.with_cpu(cpu_s(side.pids) - before)
+def _latencies(found: dict[str, list[Measured]]) -> list[Figure]:
+    return [
+        Figure(f"{percent} through {name}", median(getattr(m, field) for m in runs), "ms")
+        for percent, field in (("p50", "p50_ms"), ("p99", "p99_ms"))
+        for name, runs in found.items()
+    ]
 
 
-@asynccontextmanager
-async def _static(engine: Engine, binary: Path, rules: Rules) -> AsyncIterator[Side]:
-    """The same program with the same backends and what a person would write by hand."""
-    port = free_port()
-    config = engine.state.root / f"static-{port}.cfg"
-    config.write_text(static_config(port, await _addresses(engine), rules))
-    process = await asyncio.create_subprocess_exec(
-        str(binary), "-db", "-f", str(config), stdin=asyncio.subprocess.DEVNULL
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        await until_answered(url)
-        yield Side(url, (process.pid,))
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def static_config(port: int, addresses: Sequence[str], rules: Rules) -> str:
-    """One frontend, one backend, and ``rules``."""
-    servers = "".join(
-        f"  server s{number} {address}:8080{rules.server}\n"
-        for number, address in enumerate(addresses)
-    )
-    return f"""\
-global
-  maxconn 2000
-defaults
-  mode http
-  timeout client 60s
-  timeout http-request 30s
-  timeout http-keep-alive 60s
-  timeout connect 5s
-  timeout server 60s
-{_lines(rules.defaults)}frontend web
-  bind 127.0.0.1:{port}
-{_lines(rules.frontend)}  default_backend app
-backend app
-  balance roundrobin
-{servers}"""
-
-
-def _lines(lines: Sequence[str]) -> str:
-    return "".join(f"  {line}\n" for line in lines)
-
-
-async def _addresses(engine: Engine) -> list[str]:
-    pods = await engine.client.list(POD)
-    return sorted(pod["status"]["podIP"] for pod in pods.items)
+def _memory(sides: Sequence[Side]) -> list[Figure]:
+    """After the load: what the servers themselves hold (for nodrop both proxies, no engine)."""
+    return [
+        Figure(f"resident memory of the proxy, {side.name}", rss_bytes(side.pids) / _MB, "MB")
+        for side in sides
+    ]

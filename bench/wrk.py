@@ -21,6 +21,7 @@ class Measured:
 
     rate: float
     requests: int
+    p50_ms: float
     p99_ms: float
     cpu_us: float = 0.0
 
@@ -53,11 +54,15 @@ def parse_wrk(text: str) -> Measured:
             raise BenchFailed(f"wrk found: {line.strip()}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     requests = re.search(r"(\d+) requests in", text)
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)\b", text)
-    if not (rate and requests and p99):
+    p50, p99 = _latency_ms(text, 50), _latency_ms(text, 99)
+    if not (rate and requests) or p50 is None or p99 is None:
         raise BenchFailed(f"wrk's report is not understood: {text.strip()!r}")
-    p99_ms = float(p99[1]) * _UNITS_MS[p99[2]]
-    return Measured(float(rate[1]), int(requests[1]), p99_ms)
+    return Measured(float(rate[1]), int(requests[1]), p50, p99)
+
+
+def _latency_ms(text: str, percent: int) -> float | None:
+    found = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s|m)\b", text)
+    return float(found[1]) * _UNITS_MS[found[2]] if found else None
 
 
 async def by_own_load(url: str, seconds: float) -> Measured:
@@ -75,5 +80,5 @@ async def by_own_load(url: str, seconds: float) -> Measured:
     total = summary.total
     if total.lost or not total.requests:
         raise BenchFailed(f"{total.lost} of {total.requests} requests failed: {total.causes()}")
-    p99_ms = milliseconds(total.latency.percentile_s(99))
-    return Measured(total.requests / seconds, total.requests, p99_ms)
+    p50_ms, p99_ms = (milliseconds(total.latency.percentile_s(percent)) for percent in (50, 99))
+    return Measured(total.requests / seconds, total.requests, p50_ms, p99_ms)

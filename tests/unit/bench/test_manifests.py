@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.manifests import constant, hello
-from bench.throughput import PLAIN, SAME_PROMISES, static_config
+from bench.peers import PLAIN, SAME_PROMISES, caddyfile, static_config, traefik_dynamic
 from nodrop.model.kinds import kind_of
 from nodrop.model.meta import Obj
 from nodrop.model.schema import decode_strictness
@@ -50,3 +50,13 @@ def test_the_second_peer_differs_by_its_promises_only() -> None:
     more = [line.strip() for line in same.splitlines() if line not in plain.splitlines()]
     server = f"server s0 127.16.0.2:8080{SAME_PROMISES.server}"
     assert more == [*SAME_PROMISES.defaults, *SAME_PROMISES.frontend, server]
+
+
+def test_caddy_and_traefik_have_every_backend() -> None:
+    addresses = ["127.16.0.2", "127.16.0.3"]
+    assert "reverse_proxy 127.16.0.2:8080 127.16.0.3:8080" in caddyfile(1, addresses)
+    balanced = traefik_dynamic(addresses)["http"]["services"]["app"]["loadBalancer"]
+    assert [server["url"] for server in balanced["servers"]] == [
+        "http://127.16.0.2:8080",
+        "http://127.16.0.3:8080",
+    ]
