@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import idle, plan, ready, start, throughput
+from bench import endpoints, idle, killed, plan, ready, start, throughput, unroute
 from bench.engine import BenchFailed, say
 from bench.figures import Figure, row_of
 
@@ -25,6 +25,9 @@ class Measure(Protocol):
 SECTIONS: dict[str, Measure] = {
     "throughput": throughput.measure,
     "ready": ready.measure,
+    "unroute": unroute.measure,
+    "endpoints": endpoints.measure,
+    "killed": killed.measure,
     "start": start.measure,
     "idle": idle.measure_three,
     "probes": idle.measure_many,

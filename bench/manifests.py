@@ -65,7 +65,7 @@ def service(
             },
         },
     }
-    return [deployment, _service(name, labels), _ingress(name)]
+    return [deployment, _service(name, labels), ingress(name)]
 
 
 def hello(replicas: int, *, version: str = "v1", **more: Any) -> list[Obj]:
@@ -92,7 +92,8 @@ def _service(name: str, labels: Mapping[str, str]) -> Obj:
     }
 
 
-def _ingress(name: str) -> Obj:
+def ingress(name: str) -> Obj:
+    """Every host and path to a Service's port ``http``."""
     backend = {"service": {"name": name, "port": {"name": "http"}}}
     path = {"path": "/", "pathType": "Prefix", "backend": backend}
     return {

@@ -2,7 +2,8 @@
 
 ``X-Version`` of its answers is that time in milliseconds, from the moment its first readiness
 answer was handed to the kernel to the moment the first other request was read: one clock, inside
-the pod. Only the standard library, so that it starts quickly.
+the pod. ``X-Read-At`` is when the request was read, by the machine's monotonic clock. Only the
+standard library, so that it starts quickly.
 """
 
 import asyncio
@@ -19,8 +20,8 @@ def answer_to(head: bytes) -> bytes:
     probe = head.startswith(b"GET /healthz ")
     if not probe and ready_at and delay_ms < 0:
         delay_ms = (time.monotonic() - ready_at) * 1000
-    text = f"HTTP/1.1 200 OK\r\nX-Pod: {POD}\r\nX-Version: {delay_ms:.2f}\r\nContent-Length: 0\r\n"
-    return text.encode() + b"\r\n"
+    text = f"HTTP/1.1 200 OK\r\nX-Pod: {POD}\r\nX-Version: {delay_ms:.2f}\r\n"
+    return f"{text}X-Read-At: {time.monotonic():.6f}\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 class Connection(asyncio.Protocol):
