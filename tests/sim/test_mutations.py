@@ -6,7 +6,9 @@ without faults: the bug alone has to show.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from nodrop.agent import container_run, pod_worker
 from nodrop.agent.deadline import Deadline
+from nodrop.agent.plan.termination import DrainPlan, plan_drain
 from nodrop.controllers import pods
 from nodrop.controllers.deployment import controller as deployment
 from nodrop.controllers.deployment import rolling, snapshot
@@ -21,8 +24,11 @@ from nodrop.controllers.deployment.rolling import Resize
 from nodrop.controllers.endpointslice import endpoints
 from nodrop.controllers.replicaset import controller as replicaset
 from nodrop.controllers.replicaset import status
+from nodrop.model.drain import DrainWishes
 from nodrop.model.intstr import Fenceposts, resolve
 from nodrop.model.meta import Obj
+from nodrop.proxy.protocol import InFlight
+from nodrop.sim.data_plane import SimProxy
 from nodrop.sim.generate import scenario_of
 from nodrop.sim.judge import Violation
 from nodrop.sim.world import simulate
@@ -87,6 +93,24 @@ def _terminating_count(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(replicaset, "is_active", lambda pod: not pods.is_terminal(pod))
 
 
+def _streams_waited_for(patch: pytest.MonkeyPatch) -> None:
+    original = SimProxy.drain
+
+    async def drain(self: SimProxy, pod: str, timeout_s: float, *, answers_s: float) -> InFlight:
+        if self.streams(pod):
+            await asyncio.sleep(timeout_s)
+        return await original(self, pod, timeout_s, answers_s=answers_s)
+
+    patch.setattr(SimProxy, "drain", drain)
+
+
+def _streams_cut_at_once(patch: pytest.MonkeyPatch) -> None:
+    def plan(grace_s: float, sleep_hook_s: float, wishes: DrainWishes) -> DrainPlan:
+        return replace(plan_drain(grace_s, sleep_hook_s, wishes), streams_s=0.0)
+
+    patch.setattr(pod_worker, "plan_drain", plan)
+
+
 MUTATIONS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "signal before drain": (_signal_before_drain, "no signal before removal and drain (S12, S13)"),
     "ceil and floor swapped": (_ceil_and_floor_swapped, "ceiling (S3)|floor (S5)"),
@@ -94,6 +118,8 @@ MUTATIONS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "grace counted after preStop": (_grace_after_pre_stop, "grace period (S15, S20)"),
     "readiness not gating": (_readiness_does_not_gate, "only ready backends (S8, S9)"),
     "two actions in one sync": (_two_actions, "one action a sync"),
+    "streams waited for": (_streams_waited_for, "streams keep no pod from its signal"),
+    "streams cut at once": (_streams_cut_at_once, "streams have their time"),
     "terminating pods counted": (_terminating_count, "a terminating pod counts nowhere"),
 }
 

@@ -70,11 +70,14 @@ class SimProxy:
     async def cut(self, pod: str, spread_s: float) -> int:
         """Each stream is closed at a moment of its own, in the order they were opened."""
         streams = list(self._streams.get(pod, ()))
+        closed = 0
         for close in streams:
             await asyncio.sleep(spread_s / len(streams))
             self._check(f"closing the streams of pod {pod}")
-            close()
-        return len(streams)
+            if close in self._streams.get(pod, ()):
+                close()
+                closed += 1
+        return closed
 
     async def stats(self) -> ProxyStats:
         self._check("reading counters")

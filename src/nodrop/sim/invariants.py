@@ -177,6 +177,26 @@ def early_signal(
     return None
 
 
+def late_signal(pod: PodFact | None, idle_s: float) -> str | None:
+    """S12: nothing of it is in flight but streams, and it still hasn't been told to end."""
+    if pod is None or pod.deleted_s is None or idle_s <= 2 * LATE_S:
+        return None
+    return f"{pod.name} has no request in flight for {idle_s:.3f} s and gets no signal"
+
+
+def early_cut(pod: PodFact | None, used_s: float) -> str | None:
+    """S13: a stream is closed by the data plane before the app had its time to end it."""
+    if pod is None or pod.forced:
+        return None
+    if pod.deleted_s is None:
+        return f"a stream of {pod.name} is closed; nobody ends that pod"
+    sleep_s = min(pod.sleep_hook_s, pod.grace_s)
+    due_s = (pod.grace_s - sleep_s) * _DRAIN_SHARE + sleep_s
+    if used_s >= due_s - TOLERANCE_S:
+        return None
+    return f"a stream of {pod.name} is closed after {used_s:.3f} s; it has {due_s:.3f} s"
+
+
 def signal_in_hook(pod: PodFact | None, used_s: float) -> str | None:
     """S18, S19: SIGTERM while the preStop hook still runs, before the grace period is over."""
     if pod is None or pod.deleted_s is None or used_s >= pod.grace_s - TOLERANCE_S:

@@ -49,6 +49,8 @@ class Judge:
         self.on_end: Callable[[App, str], None] = lambda app, why: None
         self._clock = clock
         self._sigterm_s: dict[App, float] = {}
+        #: Since when an app has nothing in flight but streams and gets no new request.
+        self._idle_s: dict[App, float] = {}
 
     @property
     def now_s(self) -> float:
@@ -118,6 +120,12 @@ class Judge:
         for line in diff_tables(before, table):
             self.timeline.add("proxy", line)
 
+    def on_cut(self, pod_uid: str) -> None:
+        """The data plane closes a stream of a pod."""
+        pod = self.facts.pods.get(pod_uid)
+        self.timeline.add("proxy", "closes a stream", pod.name if pod else pod_uid)
+        self.fail("streams have their time", invariants.early_cut(pod, self._used_s(pod)))
+
     # Machine
 
     def on_start(self, app: App) -> None:
@@ -143,6 +151,7 @@ class Judge:
     def on_exit(self, app: App, why: str) -> None:
         self.timeline.add("runtime", f"exit {app.spec.id} {_code(app)}", why)
         self._sigterm_s.pop(app, None)
+        self._idle_s.pop(app, None)
         self.on_end(app, why)
 
     def on_hook(self, app: App, command: Sequence[str], *, begins: bool) -> None:
@@ -151,6 +160,7 @@ class Judge:
         if words != "pre-stop":
             return
         app.in_hook += 1 if begins else -1
+        app.was_in_hook = True
         pod = self.facts.pods.get(app.spec.pod_uid)
         if begins:
             self._judge_first(app, pod, Signals.SIGTERM, self._used_s(pod))
@@ -166,6 +176,7 @@ class Judge:
             if app.running and pod is not None and pod.deleted_s is not None:
                 used_s = self.now_s - max(pod.deleted_s, self.disturbed_s)
                 self.fail("grace period (S15, S20)", invariants.overdue(pod, used_s))
+                self._judge_idle(app, pod)
         for one in self.facts.sets.values():
             why = invariants.not_replaced(self.facts, one, self.calm_s, self.now_s)
             self.fail("a terminating pod counts nowhere", why)
@@ -182,6 +193,17 @@ class Judge:
             used_s=used_s,
         )
         self.fail("no signal before removal and drain (S12, S13)", why)
+
+    def _judge_idle(self, app: App, pod: PodFact) -> None:
+        uid = app.spec.pod_uid
+        told = app in self._sigterm_s or app.in_hook or app.was_in_hook
+        if told or self.in_flight(uid) or uid in self.serving().pods():
+            self._idle_s.pop(app, None)
+            return
+        hook_s = max(pod.sleep_hook_s, app.behaviour.hook_s)
+        since_s = max(self._idle_s.setdefault(app, self.now_s), self.disturbed_s)
+        why = invariants.late_signal(pod, self.now_s - since_s - hook_s)
+        self.fail("streams keep no pod from its signal", why)
 
     def _used_s(self, pod: PodFact | None) -> float:
         """How much of the grace period is used up: by the wall or by the loop, the larger."""

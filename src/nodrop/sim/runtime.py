@@ -33,6 +33,7 @@ class App:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     terminated_s: float | None = None
     in_hook: int = 0
+    was_in_hook: bool = False
 
     @property
     def running(self) -> bool:

@@ -85,6 +85,7 @@ class Scenario:
     latencies: Latencies = field(default_factory=Latencies)
     request_every_s: float = 0.25
     request_s: float = 0.2
+    stream_every_s: float = 3.0
 
     @property
     def disturbed_until_s(self) -> float:

@@ -1,4 +1,4 @@
-"""Requests through the simulated data plane: none may be lost."""
+"""Requests and streams through the simulated data plane: no request may be lost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,25 @@ from nodrop.sim.runtime import App, SimRuntime
 _POOL = ServicePort("default", "web", 80)
 
 
+class Stream:
+    """A long-lived connection to one run of an app."""
+
+    def __init__(self, requests: Requests, app: App, pod: str) -> None:
+        self.app, self.pod = app, pod
+        self._requests = requests
+        requests._proxy.open_stream(pod, self.close)
+
+    def close(self) -> None:
+        self._requests._proxy.end_stream(self.pod, self.close)
+        self._requests.closed(self)
+
+
 class Requests:
-    """A client that sends a request now and then; ``on_lost`` hears of each that isn't answered."""
+    """A client that sends a request now and then, or opens a stream.
+
+    ``on_lost`` hears of each request that isn't answered, ``on_cut`` of the pod of each stream
+    that the data plane closes.
+    """
 
     def __init__(
         self,
@@ -22,12 +39,17 @@ class Requests:
         runtime: SimRuntime,
         *,
         rng: random.Random,
+        stream_rng: random.Random,
         on_lost: Callable[[Backend | None, str], None],
+        on_cut: Callable[[str], None],
     ) -> None:
         self._proxy = proxy
         self._runtime = runtime
         self._rng = rng
+        self._stream_rng = stream_rng
         self._on_lost = on_lost
+        self._on_cut = on_cut
+        self._streams: dict[App, list[Stream]] = {}
         self._open: dict[str, dict[int, tuple[asyncio.TimerHandle, Backend]]] = {}
         self.sent = 0
         self.answered = 0
@@ -38,8 +60,27 @@ class Requests:
             await asyncio.sleep(every_s * 2 * self._rng.random())
             self._send(longest_s * self._rng.random() ** 2)
 
+    async def open_streams(self, *, every_s: float) -> None:
+        """Open long-lived connections now and then until cancelled; they end with their app, or
+        when the data plane closes them."""
+        while True:
+            await asyncio.sleep(every_s * 2 * self._stream_rng.random())
+            backend = self._proxy.memory.choose(_POOL) if self._proxy.table.pools else None
+            if backend is None:
+                continue
+            app = self._runtime.app_at(backend.address)
+            if app is not None and app.spec.pod_uid == backend.pod:
+                self._streams.setdefault(app, []).append(Stream(self, app, backend.pod))
+
+    def closed(self, stream: Stream) -> None:
+        """The data plane has closed it."""
+        self._streams[stream.app].remove(stream)
+        self._on_cut(stream.pod)
+
     def app_ended(self, app: App, why: str) -> None:
-        """Its connections are cut: what it had in hand is lost."""
+        """Its connections are cut: what it had in hand is lost. Streams are its own to end."""
+        for stream in self._streams.pop(app, ()):
+            self._proxy.end_stream(stream.pod, stream.close)
         for timer, backend in self._open.pop(app.spec.pod_uid, {}).values():
             timer.cancel()
             self._proxy.end(backend)
@@ -52,6 +93,10 @@ class Requests:
                 timer.cancel()
                 self._proxy.end(backend)
         self._open.clear()
+        for streams in list(self._streams.values()):
+            for stream in streams:
+                self._proxy.end_stream(stream.pod, stream.close)
+        self._streams.clear()
 
     # Private
 

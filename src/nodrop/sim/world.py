@@ -81,7 +81,12 @@ class World:
             in_flight=self.proxy.in_flight,
         )
         self.requests = Requests(
-            self.proxy, self.runtime, rng=self._rngs["requests"], on_lost=self._lost
+            self.proxy,
+            self.runtime,
+            rng=self._rngs["requests"],
+            stream_rng=self._rngs["streams"],
+            on_lost=self._lost,
+            on_cut=self.judge.on_cut,
         )
         self.judge.serving = lambda: self.proxy.table
         self.judge.in_flight = self.proxy.in_flight
@@ -189,7 +194,9 @@ class World:
 
 #: After these a request may be lost: nobody can tell the proxy, or when S9's seconds are over.
 _EXCUSES = ("proxy-lost", "proxy-crash", "clock-jump")
-_CHANCES = ("names", "runtime", "proxy", "requests", "store", "api", "watch", "probe", "faults")
+_CHANCES = (
+    "names", "runtime", "proxy", "requests", "streams", "store", "api", "watch", "probe", "faults",
+)  # fmt: skip
 
 
 def _command(app: App, words: Sequence[str]) -> tuple[float, ExecResult]:
@@ -247,6 +254,7 @@ async def _simulate(scenario: Scenario) -> Result:
                             every_s=scenario.request_every_s, longest_s=scenario.request_s
                         )
                     ),
+                    group.create_task(world.requests.open_streams(every_s=scenario.stream_every_s)),
                     group.create_task(play(world)),
                 ]
                 over = group.create_task(world.judge.over.wait())

@@ -1,0 +1,52 @@
+"""What HAProxy says of sessions, and what kind they are: lines of 2.8 and of 2.6."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodrop.proxy.haproxy.sessions import Kind, Session, count, sessions_of
+
+_LINE = (
+    "{id}: proto=tcpv4 src=127.0.0.1:55258 fe=web be={be} srv={srv} ts=00 epoch=0 age=0s calls=2"
+    " rate=0 cpu=0 lat=0 rq[f=1840000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an={an}h,ax=]"
+    " {front}=[8,482h,fd=16,rex=,wex=] {back}=[{state},1411h,fd=18,rex=59m59s,wex=]"
+    " exp=4s rc=0 c_exp="
+)
+SERVER = "uid-1_127.9.0.1_8080"
+
+
+def line(an: str, be: str = "s0", srv: str = SERVER, state: int = 8, old: bool = False) -> str:
+    front, back = ("s0", "s1") if old else ("scf", "scb")
+    return _LINE.format(id="0x21ae06c0", be=be, srv=srv, an=an, front=front, back=back, state=state)
+
+
+@pytest.mark.parametrize(
+    ("an", "be", "state", "kind"),
+    [
+        ("1400000", "s0", 8, Kind.REQUEST),  # the pod has not answered
+        ("1400000", "s0u", 8, Kind.REQUEST),
+        ("4000000", "s0", 8, Kind.ANSWER),
+        ("24000000", "s0", 8, Kind.ANSWER),
+        ("00", "s0", 8, Kind.TUNNEL),  # WebSocket
+        ("00", "t5", 8, Kind.TUNNEL),  # TCP
+        ("00", "t5", 5, Kind.REQUEST),  # still being connected
+        ("00", "s0", 5, Kind.REQUEST),
+    ],
+)
+@pytest.mark.parametrize("old", [False, True])
+def test_kinds(an: str, be: str, state: int, kind: Kind, old: bool) -> None:
+    (found,) = sessions_of("uid-1", line(an, be, state=state, old=old))
+    assert found == Session("0x21ae06c0", be, SERVER, kind)
+
+
+def test_only_those_of_the_pod_in_slots_count() -> None:
+    lines = [
+        line("00"),
+        line("00", srv="uid-12_127.9.0.1_8080"),
+        line("00", srv="<none>"),
+        line("00", be="<NONE>"),
+        line("00", be="main-services"),
+        "0x7f: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00 age=0s calls=1",
+    ]
+    found = sessions_of("uid-1", "\n".join(lines))
+    assert (len(found), count(found, Kind.TUNNEL), count(found, Kind.ANSWER)) == (1, 1, 0)
