@@ -90,6 +90,25 @@ def plan_refusals(services: Iterable[Obj]) -> dict[Listener, str]:
     return refused
 
 
+def plan_external(
+    services: Iterable[Obj], reached: Iterable[ServicePort]
+) -> dict[ServicePort, str]:
+    """Pools of an Ingress that are names elsewhere, with the reason why they are not served."""
+    names = {
+        (_namespace(service), service["metadata"]["name"]): service["spec"].get("externalName", "")
+        for service in services
+        if service.get("spec", {}).get("type") == "ExternalName"
+    }
+    return {
+        pool: (
+            f"an Ingress sends requests to {names[pool[:2]]}: an ExternalName is not served, only "
+            "endpoints of this machine; give the Service a selector or an EndpointSlice"
+        )
+        for pool in reached
+        if pool[:2] in names
+    }
+
+
 def services_by_listener(services: Iterable[Obj], node_address: str) -> dict[Listener, Obj]:
     """Which Service wants a listener: whom an Event about it regards."""
     owners: dict[Listener, Obj] = {}

@@ -70,6 +70,10 @@ class RoutingTable:
     protocols: Mapping[ServicePort, AppProtocol] = field(default_factory=dict)
     affinity: Mapping[ServicePort, int] = field(default_factory=dict)
 
+    def routed(self) -> set[ServicePort]:
+        """The pools that an Ingress sends requests to."""
+        return {*self.routes.values(), *([self.default] if self.default else ())}
+
     def pods(self) -> frozenset[str]:
         """Uids of all pods that are a backend of some pool."""
         return frozenset(b.pod for backends in self.pools.values() for b in backends)

@@ -22,6 +22,7 @@ from nodrop.proxy.late import LateRemovals
 from nodrop.proxy.pools import (
     Endpoint,
     plan_endpoints,
+    plan_external,
     plan_refusals,
     pods_in_slices,
     pools_by_pod,
@@ -355,8 +356,10 @@ class ProxySync:
                 await self._emit(service, Reason.PORT_UNAVAILABLE, why)
 
     async def _report_unserved(self, sources: Sources) -> None:
-        new = {at: why for at, why in self._unserved.items() if self._told.get(at) != why}
-        self._told = self._unserved
+        routed = self._applied.routed() if self._applied else ()
+        unserved = {**self._unserved, **plan_external(sources.services, routed)}
+        new = {at: why for at, why in unserved.items() if self._told.get(at) != why}
+        self._told = unserved
         for pool, why in sorted(new.items()):
             log.warning("%s: %s", pool, why)
             for service in sources.services:

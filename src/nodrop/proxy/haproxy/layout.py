@@ -115,8 +115,7 @@ class Placed:
 
 def pools_of(table: RoutingTable) -> set[ServicePort]:
     """Every pool that the table mentions."""
-    default = [] if table.default is None else [table.default]
-    return {*table.pools, *table.routes.values(), *table.listeners.values(), *default}
+    return {*table.pools, *table.routed(), *table.listeners.values()}
 
 
 def is_raw(protocol: AppProtocol) -> bool:
@@ -143,7 +142,7 @@ def plan_needs(table: RoutingTable, before: Placed) -> Needs:
     an open connection go on there.
     """
     listened = set(table.listeners.values())
-    asked = {*table.routes.values(), table.default}
+    asked = table.routed()
     http, tcp = {}, {}
     for pool in pools_of(table):
         protocol = table.protocols.get(pool, "http")
