@@ -15,7 +15,15 @@ from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.memory import MemoryProxy
-from nodrop.proxy.protocol import Backend, Listener, Proxy, Route, RoutingTable, ServicePort
+from nodrop.proxy.protocol import (
+    Backend,
+    InFlight,
+    Listener,
+    Proxy,
+    Route,
+    RoutingTable,
+    ServicePort,
+)
 from tests.contract.simulated import simulated_proxy
 from tests.unit.proxy.support import Client, Pod
 
@@ -40,6 +48,10 @@ class Plane(Protocol):
         ...
 
     async def let_go(self) -> None: ...
+
+    async def stream(self) -> None:
+        """Open a long-lived connection that only ``cut`` ends."""
+        ...
 
     async def taken(self) -> Listener:
         """A listener that can't be had."""
@@ -78,6 +90,13 @@ class Memory:
     async def let_go(self) -> None:
         await self.proxy.end(self._hanging.pop())
 
+    async def stream(self) -> None:
+        pool = self.proxy.pool_for("x", "/")
+        assert pool is not None
+        backend = self.proxy.choose(pool)
+        assert backend is not None
+        self.proxy.open_stream(backend)
+
     async def taken(self) -> Listener:
         listener = Listener("127.0.0.1", 1)
         self.proxy.unavailable = {listener: "in use"}
@@ -113,6 +132,18 @@ class Simulated:
     async def let_go(self) -> None:
         self.proxy.end(self._hanging.pop())
 
+    async def stream(self) -> None:
+        pool = self.proxy.memory.pool_for("x", "/")
+        assert pool is not None
+        backend = self.proxy.memory.choose(pool)
+        assert backend is not None
+        pod = backend.pod
+
+        def close() -> None:
+            self.proxy.end_stream(pod, close)
+
+        self.proxy.open_stream(pod, close)
+
     async def taken(self) -> Listener:
         return await self._memory.taken()
 
@@ -126,6 +157,11 @@ class Real:
         self._keeper = keeper
         self._port = port
         self._hanging: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._streams: list[asyncio.StreamWriter] = []
+
+    def close(self) -> None:
+        for writer in self._streams:
+            writer.close()
 
     async def pod(self, name: str) -> Backend:
         pod = await Pod(name).start()
@@ -154,6 +190,15 @@ class Real:
         assert b" 200 " in await reader.readline()
         writer.close()
 
+    async def stream(self) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(
+            b"GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert b" 101 " in await reader.readline()
+        self._streams.append(writer)
+
     async def taken(self) -> Listener:
         return Listener("127.0.0.1", self._port)
 
@@ -178,7 +223,9 @@ async def plane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             binary=find_binary(), ingress_sockets=["ingress/test"], slots=8,
         )  # fmt: skip
         await proxy.start()
-        yield Real(proxy, keeper, port)
+        real = Real(proxy, keeper, port)
+        yield real
+        real.close()
         await proxy.close()
         await Pod.end_all()
         await keeper.shutdown()
@@ -241,6 +288,22 @@ async def test_drain_returns_when_the_last_request_is_over(plane: Plane) -> None
         await plane.let_go()
         assert (await drained).requests == 0
     assert (await plane.proxy.drain("uid-never-known", 5)).requests == 0
+
+
+async def test_a_drain_does_not_wait_for_streams_and_a_cut_closes_them(plane: Plane) -> None:
+    """S13: requests are waited for, long-lived connections are only counted."""
+    old, new = await plane.pod("old"), await plane.pod("new")
+    await plane.proxy.apply(table(old))
+    await plane.stream()
+    await plane.stream()
+    await plane.hang()
+    await plane.proxy.apply(table(new))
+    assert await plane.proxy.drain(old.pod, 0.5, answers_s=60) == InFlight(1, 2)
+    await plane.let_go()
+    assert await plane.proxy.drain(old.pod, 60, answers_s=60) == InFlight(0, 2)
+    assert await plane.proxy.cut(old.pod, 0.05) == 2
+    assert await plane.proxy.drain(old.pod, 20) == InFlight(0, 0)
+    assert await plane.proxy.cut(old.pod, 0.05) == 0
 
 
 async def test_a_listener_that_cannot_be_had_is_refused_and_the_rest_serves(plane: Plane) -> None:

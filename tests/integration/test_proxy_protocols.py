@@ -148,16 +148,20 @@ class H2Client:
         self._at = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.goaway = False
+        self.connections = 0
 
     async def call(self, path: str, body: bytes) -> tuple[str, bytes, dict[str, str]]:
         """(status, body, trailers)."""
         if self._streams is None or self.goaway:
-            self._streams = await asyncio.open_connection(*self._at)
             self._connection = h2.connection.H2Connection(
                 h2.config.H2Configuration(header_encoding="utf-8")
             )
             self._connection.initiate_connection()
+            await self.close()
+            self._streams = await asyncio.open_connection(*self._at)
+            self._pending = b""
             self.goaway = False
+            self.connections += 1
         reader, writer = self._streams
         connection = self._connection
         stream = connection.get_next_available_stream_id()
@@ -176,7 +180,7 @@ class H2Client:
             data = await asyncio.wait_for(reader.read(65536), 20)
             if not data:
                 raise ConnectionResetError("closed in a call")
-            for event in connection.receive_data(data):
+            for event in connection.receive_data(self._without_goaway(data)):
                 if isinstance(event, h2.events.ResponseReceived):
                     status = _texts(event.headers)[":status"]
                 elif isinstance(event, h2.events.DataReceived):
@@ -186,13 +190,27 @@ class H2Client:
                     )
                 elif isinstance(event, h2.events.TrailersReceived):
                     trailers = _texts(event.headers)
-                elif isinstance(event, h2.events.ConnectionTerminated):
-                    self.goaway = True
                 elif isinstance(event, h2.events.StreamReset):
                     raise ConnectionResetError("stream reset")
                 elif isinstance(event, h2.events.StreamEnded):
                     writer.write(connection.data_to_send())
                     return status, answer, trailers
+
+    def _without_goaway(self, data: bytes) -> bytes:
+        """Whole frames but GOAWAY (type 7): after one the library refuses the answers that follow,
+        though calls that were made before are still to be answered."""
+        self._pending += data
+        frames = b""
+        while len(self._pending) >= 9:
+            end = 9 + int.from_bytes(self._pending[:3])
+            if len(self._pending) < end:
+                break
+            frame, self._pending = self._pending[:end], self._pending[end:]
+            if frame[3] == 7:
+                self.goaway = True
+            else:
+                frames += frame
+        return frames
 
     async def close(self) -> None:
         if self._streams is not None:
@@ -253,6 +271,24 @@ async def test_an_http2_client_reaches_an_http1_pod(world: World) -> None:
         assert (await client.call("/x", b""))[:2] == ("200", b"v1")
         await client.close()
     assert pod.requests == ["POST /x", "POST /x"]
+
+
+async def test_an_open_http2_connection_is_told_to_go_away_when_haproxy_is_replaced(
+    world: World,
+) -> None:
+    """GOAWAY after an answer, never a cut under a call; withdrawn pods get nothing from it."""
+    old, new = await Pod("old").start(), await Pod("new").start()
+    await world.proxy.apply(table(old))
+    client = H2Client("127.0.0.1", world.port)
+    assert (await client.call("/", b"x"))[1] == b"old"
+    await world.proxy.replace(find_binary())
+    await world.proxy.apply(table(new))
+    assert (await world.proxy.drain("uid-old", 20)).requests == 0
+    await old.die()
+    for _ in range(3):
+        assert (await client.call("/", b"x"))[:2] == ("200", b"new")
+    assert client.connections == 2
+    await client.close()
 
 
 class TcpClient:

@@ -100,6 +100,12 @@ def test_a_service_is_refused(spec: Obj, expected: str) -> None:
     assert texts(m.service(**spec)) == [expected]
 
 
+def test_an_app_protocol_is_a_qualified_name() -> None:
+    assert texts(m.service(ports=[{"port": 80, "appProtocol": "kubernetes.io/h2c"}])) == []
+    (text,) = texts(m.service(ports=[{"port": 80, "appProtocol": "a b"}]))
+    assert text.startswith('spec.ports[0].appProtocol: Invalid value: "a b": name part must')
+
+
 def test_a_service_keeps_its_address() -> None:
     old = apply_defaults(m.service(clusterIP="127.1.0.5"))
     new = apply_defaults(m.service(clusterIP="127.1.0.6"))

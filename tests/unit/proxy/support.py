@@ -6,9 +6,18 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+#: For the key of 16 zero bytes.
+_SWITCHED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\n\r\n"
+)
+
 
 class Pod:
-    """A tiny HTTP server that answers its name; ``die`` ends it with all its connections."""
+    """A tiny HTTP server that answers its name, and echoes what a WebSocket sends.
+
+    ``die`` ends it with all its connections.
+    """
 
     alive: ClassVar[set[Pod]] = set()
 
@@ -51,6 +60,11 @@ class Pod:
                         await reader.readexactly(int(line.partition(":")[2]))
                 self.requests.append(head.partition(" HTTP")[0])
                 self.heads.append(head)
+                if "upgrade: websocket" in head.lower():
+                    writer.write(_SWITCHED)
+                    while data := await reader.read(1000):
+                        writer.write(data)
+                    return
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 body = self.name.encode()

@@ -24,6 +24,7 @@ from nodrop.model.validate.names import (
     object_uid,
     port_number,
     port_number_or_name,
+    qualified_name,
 )
 
 _SERVICE_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -86,6 +87,9 @@ def _service_ports(ports: Sequence[Obj], kind: str | None) -> list[Cause]:
         number, target = port.get("port", 0), port.get("targetPort", 0)
         causes += [invalid(f"{where}.port", number, text) for text in port_number(number)]
         causes += one_of(f"{where}.protocol", port.get("protocol"), PROTOCOLS)
+        if app_protocol := port.get("appProtocol"):
+            at = f"{where}.appProtocol"
+            causes += [invalid(at, app_protocol, text) for text in qualified_name(app_protocol)]
         at = f"{where}.targetPort"
         causes += [invalid(at, target, text) for text in port_number_or_name(target)]
         if port.get("nodePort") and kind == "ClusterIP":
