@@ -33,6 +33,7 @@ def render_streams(fd: int) -> list[str]:
     return [
         "frontend streams",
         "  mode tcp",
+        "  no option idle-close-on-response",
         "  timeout client 24h",
         f"  bind fd@{fd} accept-proxy",
         *_STREAMS_RULES,
