@@ -47,7 +47,7 @@ class Flights:
             most = max(most, here)
             if left.requests and (pause_s > _BRIEF_S or loop.time() >= deadline):
                 asked_s = loop.time()
-                left = await self._by_kind(pod, answered=asked_s - began_s >= answers_s)
+                left = await self._by_kind(pod, here, answered=asked_s - began_s >= answers_s)
                 pause_s = max(pause_s, 10 * (loop.time() - asked_s))
             zeros = zeros + 1 if left.requests == 0 else 0
             if zeros == 2 or loop.time() >= deadline:
@@ -89,8 +89,11 @@ class Flights:
             return 1  # unknown: ask the process that follows
         return here + await self._deaf(pod)
 
-    async def _by_kind(self, pod: str, *, answered: bool) -> InFlight:
-        """``answered``: whoever is still being answered will be for long."""
+    async def _by_kind(self, pod: str, everything: int, *, answered: bool) -> InFlight:
+        """``answered``: whoever is still being answered will be for long.
+
+        What is counted and not shown is a request: nothing is taken for over that can't be seen.
+        """
         try:
             found = [
                 one for admin, _ in await self._planes() for one in await _sessions(admin, pod)
@@ -98,7 +101,8 @@ class Flights:
         except Disconnected:
             return InFlight(1)
         requests, answers = count(found, Kind.REQUEST), count(found, Kind.ANSWER)
-        requests += await self._deaf(pod) + (0 if answered else answers)
+        requests += 0 if answered else answers
+        requests += max(0, everything - len(found))
         return InFlight(requests, count(found, Kind.TUNNEL) + (answers if answered else 0))
 
 
