@@ -103,6 +103,10 @@ def is_count(value: object) -> TypeGuard[int | str]:
         return False
 
 
+#: Workloads by (namespace, label, value).
+Labelled = dict[tuple[str, str, str], list[Workload]]
+
+
 @dataclass(frozen=True)
 class Bundle:
     """The objects of all files, by what they are.
@@ -118,7 +122,7 @@ class Bundle:
         object.__setattr__(self, "workloads", tuple(_workloads(self.documents)))
 
     def of_kind(self, kind: str) -> list[Document]:
-        return [one for one in self.documents if one.obj.get("kind") == kind]
+        return self._by_kind.get(kind, [])
 
     @cached_property
     def services(self) -> list[Document]:
@@ -134,10 +138,19 @@ class Bundle:
         return [one for one in self.workloads if self._serves(one)]
 
     def services_of(self, workload: Workload) -> list[Document]:
-        return [one for one in self.services if selects(one, workload)]
+        return self._services[id(workload)]
 
     def selected_by(self, service: Document) -> list[Workload]:
-        return [one for one in self.workloads if selects(service, one)]
+        return selected(service, self.labelled)
+
+    @cached_property
+    def labelled(self) -> Labelled:
+        """The workloads by the labels of their pods."""
+        found: Labelled = {}
+        for one in self.workloads:
+            for label in one.labels.items():
+                found.setdefault((one.namespace, *label), []).append(one)
+        return found
 
     def serving_containers(self, workload: Workload) -> list[Container]:
         """The containers that requests go to: by a Service's target, else by their ports."""
@@ -151,12 +164,7 @@ class Bundle:
         return found or [one for one in containers if _has_users(one)] or containers[:1]
 
     def autoscaler_of(self, workload: Workload) -> Document | None:
-        for one in self.of_kind("HorizontalPodAutoscaler"):
-            target = mapping(dig(one.obj, "spec", "scaleTargetRef"))
-            same = (target.get("kind"), target.get("name")) == (workload.kind, workload.name)
-            if same and namespace_of(one.obj) == workload.namespace:
-                return one
-        return None
+        return self._autoscalers.get((workload.namespace, workload.kind, workload.name))
 
     def size_of(self, workload: Workload) -> int:
         """Its replicas, or an autoscaler's minimum where the manifest leaves them out."""
@@ -174,8 +182,36 @@ class Bundle:
         services = [one for one in self.services_of(workload) if _routes(one)]
         if services or workload.kind != "Deployment":
             return bool(services)
-        near = any(namespace_of(one.obj) == workload.namespace for one in self.services)
+        near = workload.namespace in self._namespaces_with_services
         return not near and any(_has_users(one) for one in workload.pod.containers)
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Document]]:
+        found: dict[str, list[Document]] = {}
+        for one in self.documents:
+            found.setdefault(text(one.obj.get("kind")), []).append(one)
+        return found
+
+    @cached_property
+    def _namespaces_with_services(self) -> set[str]:
+        return {namespace_of(one.obj) for one in self.services}
+
+    @cached_property
+    def _services(self) -> dict[int, list[Document]]:
+        found: dict[int, list[Document]] = {id(one): [] for one in self.workloads}
+        for service in self.services:
+            for one in self.selected_by(service):
+                found[id(one)].append(service)
+        return found
+
+    @cached_property
+    def _autoscalers(self) -> dict[tuple[str, str, str], Document]:
+        found: dict[tuple[str, str, str], Document] = {}
+        for one in self.of_kind("HorizontalPodAutoscaler"):
+            target = mapping(dig(one.obj, "spec", "scaleTargetRef"))
+            key = namespace_of(one.obj), text(target.get("kind")), text(target.get("name"))
+            found.setdefault(key, one)
+        return found
 
 
 def name_of(obj: Obj) -> str:
@@ -190,10 +226,12 @@ def selector_of(service: Document) -> dict[str, str]:
     return string_map(dig(service.obj, "spec", "selector"))
 
 
-def selects(service: Document, workload: Workload) -> bool:
-    selector = selector_of(service)
-    same = namespace_of(service.obj) == workload.namespace
-    return bool(selector) and same and selector.items() <= workload.labels.items()
+def selected(service: Document, labelled: Labelled) -> list[Workload]:
+    """What a Service selects: those with its rarest label, as far as they have the others."""
+    selector, namespace = selector_of(service), namespace_of(service.obj)
+    near = [labelled.get((namespace, *label), []) for label in selector.items()]
+    rarest = min(near, key=len, default=[])
+    return [one for one in rarest if selector.items() <= one.labels.items()]
 
 
 def targets_of(service: Document) -> set[object]:

@@ -9,17 +9,15 @@ from nodrop.check.finding import Change, Hit, RenameKey
 from nodrop.check.position import Path
 from nodrop.check.rules.case import Case
 from nodrop.check.source import Document
-from nodrop.check.views import dig, mapping
-from nodrop.model.kinds import DEPLOYMENT, kind_of
+from nodrop.check.views import mapping
 from nodrop.model.meta import Obj
-from nodrop.model.schema import Findings, decode_strictness
 
 _NEAR = re.compile(r'did you mean "(.*)"\?')
 _PLACE = re.compile(r'it belongs at "(.*)"')
 
 
 def unknown_field(case: Case) -> Iterator[Hit]:
-    for document, findings in _compared(case):
+    for document, findings in case.compared:
         for field in findings.unknown:
             if _PLACE.match(field.hint):
                 continue
@@ -35,7 +33,7 @@ def unknown_field(case: Case) -> Iterator[Hit]:
 
 
 def misplaced_field(case: Case) -> Iterator[Hit]:
-    for document, findings in _compared(case):
+    for document, findings in case.compared:
         for field in findings.unknown:
             if place := _PLACE.match(field.hint):
                 yield Hit(
@@ -48,7 +46,7 @@ def misplaced_field(case: Case) -> Iterator[Hit]:
 
 
 def wrong_type(case: Case) -> Iterator[Hit]:
-    for document, findings in _compared(case):
+    for document, findings in case.compared:
         for wrong in findings.wrong_types:
             told, _, wanted = wrong.mend.rpartition(", it must be ")
             yield Hit(
@@ -89,17 +87,6 @@ def path_of(path: str, obj: Obj) -> Path:
 
 
 # Private
-
-
-def _compared(case: Case) -> Iterator[tuple[Document, Findings]]:
-    for document in case.bundle.documents:
-        obj = document.obj
-        if kind := kind_of(obj["apiVersion"], obj["kind"]):
-            yield document, decode_strictness(obj, kind)
-        elif obj["apiVersion"] == "apps/v1" and isinstance(dig(obj, "spec", "template"), dict):
-            # Not served here, but its pod template is the same as a Deployment's.
-            lone = {"spec": {"template": obj["spec"]["template"]}}
-            yield document, decode_strictness(lone, DEPLOYMENT)
 
 
 def _renamed(document: Document, path: Path, name: str) -> tuple[Change, ...]:

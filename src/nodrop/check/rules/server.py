@@ -92,6 +92,15 @@ ENDS_AT_ONCE = (
         "httpd.apache.org/docs/2.4/stopping.html; docker-library/php sets STOPSIGNAL SIGWINCH",
     ),
     Server(
+        "waitress",
+        lambda _container, command: _is(command, "waitress-serve", "waitress"),
+        "has no handler for SIGTERM: it ends at once with its requests, and as process 1 it never "
+        "ends by itself",
+        "use a server that ends gracefully, such as gunicorn, or a handler for SIGTERM that closes "
+        "the server",
+        "seen with waitress 3.0: a request in flight gets an empty reply, exit code 143",
+    ),
+    Server(
         "php-fpm",
         _php,
         "ends its children at once, whatever the signal, unless process_control_timeout is set "

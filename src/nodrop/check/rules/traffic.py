@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodrop.check.bundle import name_of, namespace_of, selector_of, selects
+from nodrop.check.bundle import name_of, namespace_of, selector_of
 from nodrop.check.finding import Hit
 from nodrop.check.position import Path
 from nodrop.check.routes import DEFAULT, Claim, claim_of
@@ -33,9 +33,10 @@ def selector_mismatch(case: Case) -> Iterator[Hit]:
 def service_selects_nothing(case: Case) -> Iterator[Hit]:
     for service in case.bundle.services:
         selector = selector_of(service)
+        if not selector or case.bundle.selected_by(service):
+            continue
         near = [one for one in case.bundle.workloads if one.namespace == namespace_of(service.obj)]
-        known = near or case.bundle.complete
-        if not selector or not known or any(selects(service, one) for one in near):
+        if not near and not case.bundle.complete:
             continue
         best = max(near, key=lambda one: len(selector.items() & one.labels.items()), default=None)
         wrong = _shown(dict(selector.items() - best.labels.items())) if best else ""
