@@ -5,7 +5,7 @@ Which pods a Service port has (semantics 4.2), which addresses a Service is list
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nodrop.model.meta import Obj, labels_of
@@ -109,12 +109,14 @@ def plan_external(
     }
 
 
-def services_by_listener(services: Iterable[Obj], node_address: str) -> dict[Listener, Obj]:
+def services_by_listener(
+    services: Iterable[Obj], node_addresses: Sequence[str]
+) -> dict[Listener, Obj]:
     """Which Service wants a listener: whom an Event about it regards."""
     owners: dict[Listener, Obj] = {}
     for service in services:
         for port in service.get("spec", {}).get("ports") or ():
-            for listener in _port_listeners(service, port, node_address):
+            for listener in _port_listeners(service, port, node_addresses):
                 owners.setdefault(listener, service)
     return owners
 
@@ -123,7 +125,7 @@ def plan_listeners(sources: Sources) -> dict[Listener, ServicePort]:
     """Every address of a Service that is listened on, and the pool behind it."""
     listeners: dict[Listener, ServicePort] = {}
     for pool, port, service in _tcp_ports(sources.services):
-        for listener in _port_listeners(service, port, sources.node_address):
+        for listener in _port_listeners(service, port, sources.node_addresses):
             listeners.setdefault(listener, pool)
     return listeners
 
@@ -218,11 +220,12 @@ def _namespace(obj: Obj) -> str:
     return namespace
 
 
-def _port_listeners(service: Obj, port: Obj, node_address: str) -> Iterable[Listener]:
+def _port_listeners(service: Obj, port: Obj, node_addresses: Sequence[str]) -> Iterable[Listener]:
     for address in _cluster_ips(service):
         yield Listener(address, port["port"])
     if port.get("nodePort"):
-        yield Listener(node_address, port["nodePort"])
+        for address in node_addresses:
+            yield Listener(address, port["nodePort"])
 
 
 def _cluster_ips(service: Obj) -> list[str]:

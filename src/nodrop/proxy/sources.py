@@ -15,7 +15,7 @@ class Sources:
 
     ``terminating`` pods are being ended though their slices may not say so yet; ``barred`` ones
     get no traffic whatever the slices say. ``served`` are pools that had a pod a moment ago.
-    ``node_address`` is where NodePorts are listened on.
+    ``node_addresses`` are where NodePorts are listened on.
     """
 
     services: Sequence[Obj] = ()
@@ -25,4 +25,4 @@ class Sources:
     terminating: Collection[str] = frozenset()
     barred: Collection[str] = frozenset()
     served: Collection[ServicePort] = frozenset()
-    node_address: str = "127.0.0.1"
+    node_addresses: Sequence[str] = ("127.0.0.1",)

@@ -58,7 +58,7 @@ class ProxySync:
     """Keeps the data plane at the table of the present objects; withdraws pods in order.
 
     ``client`` records Events about Services that can't be listened on; without it nothing is
-    recorded. ``node_address`` is where NodePorts are listened on. ``recall`` tells which pods an
+    recorded. ``node_addresses`` are where NodePorts are listened on. ``recall`` tells which pods an
     engine before this one has withdrawn for good: the first table waits for it. ``late`` is for
     rehearsals in cluster-faithful mode only: the data plane learns of removals late.
     """
@@ -69,14 +69,14 @@ class ProxySync:
         proxy: Proxy,
         *,
         client: Client | None = None,
-        node_address: str = "127.0.0.1",
+        node_addresses: Sequence[str] = ("127.0.0.1",),
         recall: Callable[[], Awaitable[Collection[str]]] | None = None,
         late: LateRemovals | None = None,
     ) -> None:
         self._cache = cache
         self._proxy = proxy
         self._client = client
-        self._node_address = node_address
+        self._node_addresses = tuple(node_addresses)
         self._recall = recall
         self._late = late
         self._terminating: set[str] = set()
@@ -309,7 +309,7 @@ class ProxySync:
             terminating=frozenset(self._terminating),
             barred=frozenset(self._barred),
             served=self._just_served(),
-            node_address=self._node_address,
+            node_addresses=self._node_addresses,
         )
 
     def _drop_forgotten(self, slices: Sequence[Obj]) -> None:
@@ -350,7 +350,7 @@ class ProxySync:
         self._refused = refused
         if not new or self._client is None:
             return
-        owners = services_by_listener(sources.services, self._node_address)
+        owners = services_by_listener(sources.services, self._node_addresses)
         for listener, why in sorted(new.items()):
             if (service := owners.get(listener)) is not None:
                 await self._emit(service, Reason.PORT_UNAVAILABLE, why)

@@ -113,6 +113,7 @@ class Engine:
                 network=network,
                 binary=binary,
                 ingress=ingress,
+                bind=bind,
                 rehearsal=rehearsal,
             )
             await parts.proxy.start()

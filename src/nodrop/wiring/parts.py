@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,8 @@ _EXPIRE_EVENTS_EVERY_S = 60.0
 #: How long controllers wait for more changes, but for the one that traffic waits for. Measured:
 #: with three pods becoming ready at once it halves ready → traffic at p99.
 _PATIENCE_S = 0.005
+#: Where NodePorts are without --bind: a Service is published to the network on purpose only.
+_NODE_PORTS_AT = "127.0.0.1"
 _IMPATIENT = frozenset({"endpointslice"})
 
 
@@ -119,6 +121,7 @@ def build(
     network: int,
     binary: Path,
     ingress: IngressSockets,
+    bind: Sequence[str] = (),
     rehearsal: Rehearsal | None = None,
 ) -> Parts:
     state, clock = options.state, SystemClock()
@@ -134,6 +137,7 @@ def build(
         cache,
         AnnouncedProxy(proxy, proxies_changed),
         client=client,
+        node_addresses=bind or (_NODE_PORTS_AT,),
         recall=partial(recall_withdrawn, runtime),
         late=late_of(rehearsal),
     )

@@ -111,6 +111,17 @@ def test_listeners(spec: Obj, expected: set[Listener]) -> None:
     assert set(plan_table(Sources(services=[obj])).listeners) == expected
 
 
+def test_node_ports_are_listened_on_at_every_address_that_was_bound() -> None:
+    obj = service()
+    obj["spec"].update({"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}]})
+    table = plan_table(Sources(services=[obj], node_addresses=("192.0.2.1", "::1")))
+    assert set(table.listeners) == {
+        Listener("127.9.1.1", 80),
+        Listener("192.0.2.1", 30080),
+        Listener("::1", 30080),
+    }
+
+
 def test_udp_is_refused_with_a_sentence() -> None:
     obj = service(ports=[{"port": 53, "protocol": "UDP"}])
     assert plan_refusals([obj]) == {Listener("127.9.1.1", 53): "port 53 is UDP: only TCP is served"}
