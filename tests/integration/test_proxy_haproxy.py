@@ -13,6 +13,7 @@ import pytest
 
 from nodrop.keeper.client import ensure_keeper
 from nodrop.keeper.protocol import Keeper
+from nodrop.proxy.haproxy.admin_socket import AdminSocket
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.haproxy.layout import default_layout
@@ -142,6 +143,53 @@ async def test_a_killed_main_comes_back_with_its_routes(world: World) -> None:
     new = Pod("v2")
     await swap(proxy, [pod], [new], listener)
     assert await client.request("/") == (200, "v2")
+    await client.close()
+    await proxy.close()
+
+
+async def test_a_crash_is_told_at_once_and_what_came_back_is_looked_at(world: World) -> None:
+    proxy = await world.driver()
+    pods = [await Pod(name).start() for name in ("a", "b")]
+    lost = asyncio.Event()
+    proxy.on_lost = lost.set
+    await proxy.close()
+    assert not lost.is_set(), "we hung up ourselves"
+    await proxy.apply(table(*pods))
+    assert await proxy.verify()
+    os.kill(await world.pid("proxy-main"), signal.SIGKILL)
+    async with asyncio.timeout(10):
+        await lost.wait()
+    assert not await proxy.verify()
+    await proxy.apply(table(*pods))
+    assert await proxy.verify()
+    await proxy.close()
+
+
+@pytest.mark.parametrize("change", ["server", "map"])
+async def test_what_others_have_changed_is_seen_and_mended(world: World, change: str) -> None:
+    """The state is compared with what was told, never assumed."""
+    proxy = await world.driver()
+    pod = await Pod("a").start()
+    await proxy.apply(table(pod))
+    assert await proxy.verify()
+    assert proxy._main is not None
+    stranger = await AdminSocket.open(proxy._processes.admin_path(proxy._main))
+    section, name = next(
+        (section, name)
+        for section, servers in proxy._served.servers.items()
+        for name in servers
+        if name.startswith("uid-")
+    )
+    if change == "server":
+        await stranger.execute([f"set server {section}/{name} state maint"])
+    else:
+        await stranger.execute(["clear map paths.map"])
+    await stranger.close()
+    assert not await proxy.verify()
+    await proxy.apply(table(pod))
+    assert await proxy.verify()
+    client = Client("127.0.0.1", world.port)
+    assert await client.request("/") == (200, "a")
     await client.close()
     await proxy.close()
 

@@ -27,6 +27,7 @@ def urls_of(
     if not bases:
         return []
     base = urlsplit(bases[0])
+    here = f"[{base.hostname}]" if ":" in (base.hostname or "") else base.hostname
     port = "" if base.port in (None, 80) else f":{base.port}"
     wanted = list(ingresses)
     owners = {claim: _id(one) for claim, one in owners_of([*among, *wanted], classes).items()}
@@ -34,9 +35,9 @@ def urls_of(
     for ingress in (one for one in wanted if is_ours(one, classes)):
         spec = ingress["spec"]
         if spec.get("defaultBackend") and owners[DEFAULT] == _id(ingress):
-            found.append(f"http://{base.hostname}{port}/")
+            found.append(f"http://{here}{port}/")
         for rule in spec.get("rules") or ():
-            host = rule.get("host") or base.hostname
+            host = rule.get("host") or here
             for path in (rule.get("http") or {}).get("paths") or ():
                 if owners[claim_of(rule.get("host") or "", path)] == _id(ingress):
                     found.append(f"http://{host}{port}{path.get('path') or '/'}")

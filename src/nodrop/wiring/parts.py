@@ -141,6 +141,7 @@ def build(
         recall=partial(recall_withdrawn, runtime),
         late=late_of(rehearsal),
     )
+    proxy.on_lost = sync.apply_anew  # what a restarted HAProxy serves is read back and mended
     prober = EveryProber(runtime)
     agent = Agent(
         client,

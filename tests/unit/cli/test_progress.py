@@ -141,6 +141,7 @@ def test_urls_carry_host_port_and_path() -> None:
     ]
     assert urls_of([anyhost], ["http://127.0.0.1:80"]) == ["http://127.0.0.1/"]
     assert urls_of([anyhost], []) == []
+    assert urls_of([anyhost], ["http://[::1]:8080"]) == ["http://[::1]:8080/"]
 
 
 def test_a_url_that_another_application_answers_is_not_printed() -> None:

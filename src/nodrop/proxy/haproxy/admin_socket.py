@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nodrop.proxy.protocol import ProxyFailure
@@ -55,6 +55,17 @@ def is_one_command(text: str) -> bool:
     )
 
 
+class _Reader(asyncio.StreamReader):
+    """Tells at once when nothing more will come, also while nobody reads."""
+
+    at_end: Callable[[], None] | None = None
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        if self.at_end is not None:
+            self.at_end()
+
+
 class AdminSocket:
     """One connection to one HAProxy process. Once broken it stays so: open another."""
 
@@ -63,17 +74,23 @@ class AdminSocket:
         self._writer = writer
         self._turn = asyncio.Lock()
         self.broken = False
+        #: Called when the process ends or hangs up, not when we do.
+        self.on_lost: Callable[[], None] | None = None
 
     @staticmethod
     async def open(path: Path) -> AdminSocket:
         """Connect and switch to prompt mode. Raises Disconnected when nobody listens."""
         try:
-            reader, writer = await asyncio.open_unix_connection(
-                str(path), limit=_LONGEST_ANSWER_BYTES
+            loop = asyncio.get_running_loop()
+            reader = _Reader(limit=_LONGEST_ANSWER_BYTES, loop=loop)
+            transport, protocol = await loop.create_unix_connection(
+                lambda: asyncio.StreamReaderProtocol(reader, loop=loop), str(path)
             )
+            writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         except OSError as error:
             raise Disconnected(f"can't reach HAProxy at {path}: {error}") from error
         opened = AdminSocket(reader, writer)
+        reader.at_end = opened._lost
         await opened.ask("prompt")
         return opened
 
@@ -144,6 +161,10 @@ class AdminSocket:
         raw = await self._reader.readuntil(_PROMPT)
         text = raw[: -len(_PROMPT)].decode(errors="replace")
         return _PAYLOAD_ECHO.sub("", text).strip()
+
+    def _lost(self) -> None:
+        if not self.broken and self.on_lost is not None:
+            self.on_lost()
 
     def _break(self) -> None:
         self.broken = True

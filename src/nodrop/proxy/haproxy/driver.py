@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -88,6 +88,7 @@ class HAProxy:
         self._main: Process | None = None
         self._retired = RetiredMains(self._processes, MAIN)
         self._knows_table = False
+        self.on_lost: Callable[[], None] | None = None  # called when main crashes
         self._admin: AdminSocket | None = None
         self._served = Served()
         self._placed = Placed()
@@ -202,12 +203,14 @@ class HAProxy:
         return next((pool for pool, slot in self._placed.all() if slot == number), None)
 
     async def verify(self) -> bool:
-        """Whether both processes still are those that were spoken to; cleans up on the way."""
+        """Whether both processes still serve what they were told; cleans up on the way."""
         async with self._turn:
             if self._admin is None or self._admin.broken or self._outdated():
                 return False
             try:
-                await self._admin.ask("show version")
+                if not (await self._read_back(self._admin)).routes_like(self._served):
+                    await self._hang_up()
+                    return False
                 await self._sweep(self._admin)
             except Disconnected:
                 return False
@@ -303,22 +306,19 @@ class HAProxy:
             return known
         if self._main is None:
             raise ProxyFailure("the proxy was not started")
-        if not await self._runs(self._main):
+        if self._main not in await self._processes.running(MAIN):
             await self._start_main()
         admin = self._admin
         if admin is None or admin.broken:
             admin = await self._processes.connect(self._main)
-            await self._read_back(admin)
-            self._admin = admin
+            self._served = await self._read_back(admin)
+            self._admin, admin.on_lost = admin, self.on_lost
         return admin
 
-    async def _runs(self, process: Process) -> bool:
-        return process in await self._processes.running(process.role)
-
-    async def _read_back(self, admin: AdminSocket) -> None:
+    async def _read_back(self, admin: AdminSocket) -> Served:
         servers = parse_servers(await admin.ask("show servers state"))
         maps = {name: parse_map(await admin.ask(f"show map {name}")) for name in MAPS}
-        self._served = Served(servers, maps)
+        return Served(servers, maps)
 
     async def _start_main(self) -> None:
         process = await self._processes.next(MAIN, self._shape())
@@ -326,8 +326,8 @@ class HAProxy:
             self._write(name, render_map(entries))
         config = self._main_config(process, self._table, self._placed)
         admin = await self._processes.start(process, config, self._main_sockets)
-        await self._read_back(admin)
-        self._main, self._admin = process, admin
+        self._served = await self._read_back(admin)
+        self._main, self._admin, admin.on_lost = process, admin, self.on_lost
 
     async def _grow(self, table: RoutingTable, needs: Needs) -> AdminSocket:
         """A new process, for more slots or other sockets; all is as before if it fails."""

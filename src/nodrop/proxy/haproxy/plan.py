@@ -32,6 +32,18 @@ class Served:
     servers: Servers = field(default_factory=dict)
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    def routes_like(self, other: Served) -> bool:
+        """Whether the same servers take requests, and requests find them by the same maps."""
+        return self.maps == other.maps and self._ready() == other._ready()
+
+    def _ready(self) -> set[tuple[str, str]]:
+        return {
+            (section, name)
+            for section, servers in self.servers.items()
+            for name, ready in servers.items()
+            if ready
+        }
+
     def occupied(self) -> set[int]:
         """Slots that still have servers, even withdrawn ones."""
         return {
