@@ -80,7 +80,8 @@ def check(
     report = Report(findings, names, tuple(found.problems))
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    _show(report, form)
+    if report.files or form != "text":  # nothing could be read: the errors say it
+        _show(report, form)
     _end(found, failed=any(at_least(one.level, settings.fail_on) for one in findings))
 
 

@@ -60,6 +60,13 @@ def test_standard_input_is_judged() -> None:
     assert done.stdout.startswith("<stdin>:8:3: error ND701 Deployment search\n")
 
 
+def test_nothing_is_said_of_findings_where_nothing_could_be_read() -> None:
+    done = run("-")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "error: <stdin>: holds no Kubernetes object\n"
+    assert json.loads(run("-", "--format", "json").stdout)["problems"] != []
+
+
 def test_nothing_is_coloured_where_nobody_looks() -> None:
     assert "\x1b" not in run("bad.yaml").output
     coloured = CliRunner().invoke(check, ["bad.yaml"], color=True).output
