@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary, parse_version, version_of
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import Listener, ProxyFailure
@@ -60,6 +61,46 @@ async def _replace_under_load(world: World, programs: tuple[Path, ...], times: i
             await proxy.verify()
             await asyncio.sleep(0.05)
     await proxy.close()
+
+
+async def test_a_replaced_process_sleeps(world: World) -> None:
+    """It is not woken by connections to sockets that it has let go of (they are others' too)."""
+    proxy = await world.driver()
+    pod = await Pod("pod", delay_s=1.5).start()
+    await proxy.apply(table(pod))
+    async with asyncio.TaskGroup() as group:
+        slow = group.create_task(Client("127.0.0.1", world.port).request("/slow"))
+        while not pod.requests:
+            await asyncio.sleep(0.01)
+        knocking = group.create_task(_knock(world.keeper))
+        await proxy.replace(find_binary())
+        knocking.cancel()
+        (old, _), *_ = await proxy._processes.retired("proxy-main")
+        pid = next(one.pid for one in await world.keeper.list() if one.id == old.id)
+        process = Path(f"/proc/{pid}")
+        assert watched(process) <= {int(entry.name) for entry in (process / "fd").iterdir()}
+    assert slow.result()[0] == 200
+    await proxy.close()
+
+
+async def _knock(keeper: Keeper) -> None:
+    """New connections to every socket, one after another."""
+    places = list((await keeper.listening()).values())
+    while True:
+        for host, port in places:
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            await writer.wait_closed()
+
+
+def watched(process: Path) -> set[int]:
+    """The file descriptors that the process's epoll instances watch."""
+    return {
+        int(line.split()[1])
+        for entry in (process / "fdinfo").iterdir()
+        for line in entry.read_text().splitlines()
+        if line.startswith("tfd:")
+    }
 
 
 async def mains(proxy: HAProxy) -> int:

@@ -26,6 +26,9 @@ from nodrop.proxy.haproxy.processes import Process, Processes, write_atomically
 from nodrop.proxy.haproxy.slots import HOLD, pod_of_server
 from nodrop.proxy.protocol import ProxyFailure, RoutingTable
 
+#: How often and how long a frontend is looked at until its sockets are no longer watched.
+_LOOKS, _LOOK_S = 20, 0.01
+
 log = logging.getLogger(__name__)
 
 #: How long a replaced process may go on for its last connections: as long as an answer may take
@@ -165,8 +168,7 @@ class RetiredMains:
         self._following[one.process.id] = one
         try:
             admin = await self._session(one)
-            for name in await _open_frontends(admin):
-                await admin.ask(f"shutdown frontend {name}")
+            await _let_go(admin)
         except ProxyFailure as failure:
             await self._give_up(one, failure)
 
@@ -210,6 +212,29 @@ class RetiredMains:
     def _pods_in_config(self, process: Process) -> frozenset[str]:
         config = self._processes.read(process.config)
         return frozenset(map(pod_of_server, parse_server_names(config)))
+
+
+async def _let_go(admin: AdminSocket) -> None:
+    """Close the listening sockets.
+
+    They are inherited and others have them open, too: what HAProxy closes while its epoll watches
+    it stays watched, and every connection that comes would wake this process for nothing. A
+    frontend that is disabled first is no longer watched from the next connection on; without any
+    there is nothing that could wake it, so a short wait is enough.
+    """
+    frontends = await _open_frontends(admin)
+    for name in frontends:
+        await admin.ask(f"disable frontend {name}")
+    for _ in range(_LOOKS):
+        if not any("l.st=" in line and "prmsk=0x0" not in line for line in await _fds(admin)):
+            break
+        await asyncio.sleep(_LOOK_S)
+    for name in frontends:
+        await admin.ask(f"shutdown frontend {name}")
+
+
+async def _fds(admin: AdminSocket) -> list[str]:
+    return (await admin.ask("show fd")).splitlines()
 
 
 async def _open_frontends(admin: AdminSocket) -> list[str]:
