@@ -48,4 +48,6 @@ class Reason(StrEnum):
     # Proxy, services and ingress
     SYNC = "Sync"
     PORT_UNAVAILABLE = "PortUnavailable"  # nodrop: a Service address can't be listened on
+    INVALID_ANNOTATION = "InvalidAnnotation"  # nodrop: its value has no meaning
+    CERTIFICATE_UNAVAILABLE = "CertificateUnavailable"  # nodrop: a TLS Secret can't be served
     UNSUPPORTED = "Unsupported"  # nodrop: a field is accepted and has no effect here

@@ -9,23 +9,29 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from trustme import CA
 
 from nodrop.keeper.client import ensure_keeper
 from nodrop.keeper.protocol import Keeper
+from nodrop.model.ingressoptions import WEIGHT_PARTS
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.memory import MemoryProxy
 from nodrop.proxy.protocol import (
     Backend,
+    Canary,
+    Certificate,
     InFlight,
     Listener,
     Proxy,
     Route,
+    RouteOptions,
     RoutingTable,
     ServicePort,
 )
 from tests.contract.simulated import simulated_proxy
 from tests.unit.proxy.support import Client, Pod
+from tests.unit.proxy.tls import pem_of, shown
 
 WEB = ServicePort("default", "web", 80)
 API = ServicePort("default", "api", 80)
@@ -41,6 +47,10 @@ class Plane(Protocol):
 
     async def ask(self, host: str, path: str) -> tuple[int, str]:
         """(status, name of the pod that answered)."""
+        ...
+
+    async def shown(self, name: str) -> str:
+        """The name in the certificate for ``name``; empty for the self-signed one."""
         ...
 
     async def hang(self) -> None:
@@ -78,6 +88,10 @@ class Memory:
         self.proxy.begin(pool, backend)
         await self.proxy.end(backend)
         return 200, backend.name
+
+    async def shown(self, name: str) -> str:
+        found = self.proxy.certificate_for(name)
+        return found.hosts[0] if found else ""
 
     async def hang(self) -> None:
         pool = self.proxy.pool_for("x", "/")
@@ -121,6 +135,9 @@ class Simulated:
     async def ask(self, host: str, path: str) -> tuple[int, str]:
         return await self._memory.ask(host, path)
 
+    async def shown(self, name: str) -> str:
+        return await self._memory.shown(name)
+
     async def hang(self) -> None:
         pool = self.proxy.memory.pool_for("x", "/")
         assert pool is not None
@@ -152,7 +169,8 @@ class Simulated:
 
 
 class Real:
-    def __init__(self, proxy: HAProxy, keeper: Keeper, port: int) -> None:
+    def __init__(self, proxy: HAProxy, keeper: Keeper, port: int, tls_port: int) -> None:
+        self._tls_port = tls_port
         self.proxy = proxy
         self._keeper = keeper
         self._port = port
@@ -172,6 +190,9 @@ class Real:
         status, body = await client.request(path)
         await client.close()
         return status, body if status == 200 else ""
+
+    async def shown(self, name: str) -> str:
+        return next(iter(await shown(self._tls_port, name)), "")
 
     async def hang(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -218,17 +239,23 @@ async def plane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     with tempfile.TemporaryDirectory(prefix="nd") as sockets:
         keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
         port = await keeper.listen("ingress/test", "127.0.0.1", 0)
+        tls_port = await keeper.listen("ingress-tls/test", "127.0.0.1", 0)
         proxy = HAProxy(
             keeper=keeper, folder=tmp_path / "proxy", sockets=Path(sockets),
-            binary=find_binary(), ingress_sockets=["ingress/test"], slots=8,
+            binary=find_binary(), ingress_sockets=["ingress/test"],
+            tls_sockets=["ingress-tls/test"], slots=8,
         )  # fmt: skip
         await proxy.start()
-        real = Real(proxy, keeper, port)
+        real = Real(proxy, keeper, port, tls_port)
         yield real
         real.close()
         await proxy.close()
         await Pod.end_all()
         await keeper.shutdown()
+
+
+def certificate(host: str) -> Certificate:
+    return Certificate(f"default/{host.removeprefix('*.')}", (host,), pem_of(CA().issue_cert(host)))
 
 
 def table(*backends: Backend) -> RoutingTable:
@@ -273,6 +300,31 @@ async def test_routes_choose_by_host_and_longest_path(plane: Plane) -> None:
     await plane.proxy.apply(RoutingTable(pods, routes, WEB))
     for host, path, name in ROUTED:
         assert await plane.ask(host, path) == (200, name), (host, path)
+
+
+async def test_a_canary_with_all_the_weight_takes_all(plane: Plane) -> None:
+    one, two = await plane.pod("one"), await plane.pod("two")
+    pools = {WEB: frozenset({one}), API: frozenset({two})}
+    route = Route("", "/", False)
+    for weight, name in ((WEIGHT_PARTS, "two"), (0, "one")):
+        options = {route: RouteOptions(canary=Canary(pool=API, weight=weight))}
+        await plane.proxy.apply(RoutingTable(pools, {route: WEB}, options=options))
+        assert {await plane.ask("x", "/") for _ in range(4)} == {(200, name)}
+
+
+async def test_sni_chooses_among_the_certificates_of_the_table(plane: Plane) -> None:
+    """Semantics 4.4."""
+    exact, wild = certificate("shop.example"), certificate("*.w.example")
+    table = RoutingTable(certificates=(exact, wild))
+    applied = await plane.proxy.apply(table)
+    assert applied.uncertified == {}
+    for name, found in (
+        ("shop.example", "shop.example"), ("a.w.example", "*.w.example"),
+        ("a.b.w.example", ""), ("other", ""),
+    ):  # fmt: skip
+        assert await plane.shown(name) == found, name
+    await plane.proxy.apply(RoutingTable())
+    assert await plane.shown("shop.example") == ""
 
 
 async def test_drain_returns_when_the_last_request_is_over(plane: Plane) -> None:
@@ -324,6 +376,11 @@ async def test_counters_are_per_pod(plane: Plane) -> None:
         await plane.ask("x", "/")
     stats = await plane.proxy.stats()
     assert stats.state == "up"
+    for _ in range(500):  # a request is counted when all is over, a moment after its answer
+        if stats.backends[(WEB, one)].requests == 3 and not stats.backends[(WEB, one)].in_flight:
+            break
+        await asyncio.sleep(0.01)
+        stats = await plane.proxy.stats()
     assert stats.backends[(WEB, one)].requests == 3
     assert stats.backends[(WEB, one)].in_flight == 0
 

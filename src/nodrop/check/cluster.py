@@ -18,6 +18,7 @@ from nodrop.check.rules.case import Case
 from nodrop.check.settings import Settings
 from nodrop.check.source import Document
 from nodrop.model.ingressclass import is_ours
+from nodrop.model.ingresspaths import ingress_remarks
 from nodrop.model.meta import Obj, labels_of
 
 
@@ -57,6 +58,12 @@ def cluster_warnings(applied: Collection[Name], cluster: Cluster) -> list[str]:
         str(one)
         for one in shadowed(cluster.ingresses, cluster.classes)
         if _name("Ingress", one.ingress) in applied
+    )
+    found.extend(
+        f"Ingress {ingress['metadata']['name']}: {remark}"
+        for ingress in cluster.ingresses
+        if is_ours(ingress, cluster.classes) and _name("Ingress", ingress) in applied
+        for remark in ingress_remarks(ingress)
     )
     return list(dict.fromkeys(found))
 

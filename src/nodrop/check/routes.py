@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from nodrop.model.ingressclass import is_ours
+from nodrop.model.ingressoptions import IngressOptions, is_canary, read_options
+from nodrop.model.ingresspaths import BadPath, read_path
 from nodrop.model.meta import Obj
+
+_PLAIN = IngressOptions()
 
 
 class Claim(NamedTuple):
@@ -44,12 +48,19 @@ class Shadowed:
 
 
 def owners_of(ingresses: Iterable[Obj], classes: Iterable[Obj] = ()) -> dict[Claim, Obj]:
-    """Who gets each host and path: of those this engine serves, the oldest; then by name."""
+    """Who gets each host and path: of those this engine serves, the oldest; then by name.
+
+    A default backend beside rules serves all other hosts only if no Ingress is made for that.
+    """
     known = tuple(classes)
     owners: dict[Claim, Obj] = {}
-    for ingress in sorted((one for one in ingresses if is_ours(one, known)), key=_age):
+    ours = sorted((one for one in ingresses if is_ours(one, known)), key=_age)
+    for ingress in ours:
         for claim in claims_of(ingress):
             owners.setdefault(claim, ingress)
+    for ingress in ours:
+        if (ingress.get("spec") or {}).get("defaultBackend") and not is_canary(ingress):
+            owners.setdefault(DEFAULT, ingress)
     return owners
 
 
@@ -66,18 +77,29 @@ def shadowed(ingresses: Iterable[Obj], classes: Iterable[Obj] = ()) -> list[Shad
 
 
 def claims_of(ingress: Obj) -> Iterator[Claim]:
+    """What it asks for alone; a canary adds to another's rules."""
+    options = read_options(ingress)
+    if options.canary is not None:
+        return
     spec = ingress.get("spec") or {}
-    if spec.get("defaultBackend"):
+    if spec.get("defaultBackend") and not spec.get("rules"):
         yield DEFAULT
     for rule in spec.get("rules") or ():
         for path in (rule.get("http") or {}).get("paths") or ():
-            yield claim_of(rule.get("host") or "", path)
+            yield claim_of(rule.get("host") or "", path, options)
 
 
-def claim_of(host: str, path: Obj) -> Claim:
-    """``/a`` and ``/a/`` are the same prefix; as exact paths they are two."""
-    text, exact = path.get("path") or "/", path.get("pathType") == "Exact"
-    return Claim(host.lower(), text if exact else text.rstrip("/") or "/", exact)
+def claim_of(host: str, path: Obj, options: IngressOptions = _PLAIN) -> Claim:
+    """``/a`` and ``/a/`` are the same prefix; as exact paths they are two.
+
+    A regular expression claims its literal beginning; one that can't be served nothing else.
+    """
+    text, kind = path.get("path") or "/", path.get("pathType") or ""
+    try:
+        read = read_path(text, kind, options)
+    except BadPath:
+        return Claim(host.lower(), text, False)
+    return Claim(host.lower(), read.prefix, read.exact)
 
 
 # Private

@@ -39,7 +39,13 @@ async def status(state: StateDir, namespace: str | None, as_json: bool) -> None:
         "engine": engine,
         "deployments": [_deployment(deployment) for deployment in deployments],
         "pods": [_pod(pod, serving(slices)) for pod in pods],
-        "urls": urls_of(shown, engine["http"]["urls"], among=ingresses, classes=classes),
+        "urls": urls_of(
+            shown,
+            engine["http"]["urls"],
+            tls_bases=(engine.get("https") or {}).get("urls") or (),
+            among=ingresses,
+            classes=classes,
+        ),
         "events": [_event(event) for event in latest_events(events, pods)],
     }
     if as_json:

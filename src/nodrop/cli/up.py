@@ -235,6 +235,7 @@ async def _tell_consequences(
     report.urls = urls_of(
         ingresses_to(names, cluster),
         engine["http"]["urls"],
+        tls_bases=(engine.get("https") or {}).get("urls") or (),
         among=cluster.ingresses,
         classes=cluster.classes,
     )

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from nodrop.check.cluster import Cluster, Name, backends_of, selected_specs
 from nodrop.check.routes import DEFAULT, claim_of, owners_of
 from nodrop.model.ingressclass import is_ours
+from nodrop.model.ingressoptions import read_options
 from nodrop.model.meta import Obj
 
 
@@ -15,32 +16,35 @@ def urls_of(
     ingresses: Iterable[Obj],
     bases: Sequence[str],
     *,
+    tls_bases: Sequence[str] = (),
     among: Sequence[Obj] = (),
     classes: Sequence[Obj] = (),
 ) -> list[str]:
     """One URL a host and path, on the first of ``bases`` (``http://127.0.0.1:8080``).
 
     A rule with a host is printed with that host; ``*.localhost`` and real names resolve by
-    themselves, others need an entry in /etc/hosts or a Host header. What an older Ingress
-    ``among`` all has already is left out: another application would answer.
+    themselves, others need an entry in /etc/hosts or a Host header. One that is served with TLS
+    is printed on the first of ``tls_bases``. What an older Ingress ``among`` all has already is
+    left out: another application would answer.
     """
     if not bases:
         return []
-    base = urlsplit(bases[0])
-    here = f"[{base.hostname}]" if ":" in (base.hostname or "") else base.hostname
-    port = "" if base.port in (None, 80) else f":{base.port}"
     wanted = list(ingresses)
     owners = {claim: _id(one) for claim, one in owners_of([*among, *wanted], classes).items()}
+    secure = _hosts_with_tls([*among, *wanted]) if tls_bases else frozenset()
     found: list[str] = []
     for ingress in (one for one in wanted if is_ours(one, classes)):
-        spec = ingress["spec"]
-        if spec.get("defaultBackend") and owners[DEFAULT] == _id(ingress):
-            found.append(f"http://{here}{port}/")
+        spec, options = ingress["spec"], read_options(ingress)
+        if spec.get("defaultBackend") and owners.get(DEFAULT) == _id(ingress):
+            found.append(_url(bases[0], "", "/"))
         for rule in spec.get("rules") or ():
-            host = rule.get("host") or here
+            host = rule.get("host") or ""
+            base = tls_bases[0] if _has_tls(host.lower(), secure) else bases[0]
             for path in (rule.get("http") or {}).get("paths") or ():
-                if owners[claim_of(rule.get("host") or "", path)] == _id(ingress):
-                    found.append(f"http://{host}{port}{path.get('path') or '/'}")
+                claim = claim_of(host, path, options)
+                if owners.get(claim) == _id(ingress):
+                    plain = not options.rewrite_target and not options.use_regex
+                    found.append(_url(base, host, path.get("path") or "/" if plain else claim.path))
     return list(dict.fromkeys(found))
 
 
@@ -63,6 +67,30 @@ def ingresses_to(applied: Collection[Name], cluster: Cluster) -> list[Obj]:
 
 
 # Private
+
+_USUAL_PORTS = {"http": 80, "https": 443}
+
+
+def _url(base: str, host: str, path: str) -> str:
+    parts = urlsplit(base)
+    port = "" if parts.port in (None, _USUAL_PORTS[parts.scheme]) else f":{parts.port}"
+    here = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host or here}{port}{path}"
+
+
+def _hosts_with_tls(ingresses: Iterable[Obj]) -> frozenset[str]:
+    """Hosts that ``tls`` names; without any, those of the Ingress's own rules."""
+    found: set[str] = set()
+    for ingress in ingresses:
+        spec = ingress.get("spec") or {}
+        own = [rule.get("host") or "" for rule in spec.get("rules") or ()]
+        for entry in spec.get("tls") or ():
+            found.update(host.lower() for host in entry.get("hosts") or own if host)
+    return frozenset(found)
+
+
+def _has_tls(host: str, secure: Collection[str]) -> bool:
+    return host in secure or "*." + host.partition(".")[2] in secure
 
 
 def _id(obj: Obj) -> tuple[str, str]:

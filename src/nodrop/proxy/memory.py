@@ -10,17 +10,24 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from nodrop.model.ingressoptions import WEIGHT_PARTS
 from nodrop.proxy.protocol import (
+    UNMATCHED,
     Applied,
     Backend,
+    Certificate,
     InFlight,
     Listener,
     PoolStats,
     ProxyFailure,
     ProxyStats,
+    Route,
+    RouteOptions,
     RoutingTable,
     ServicePort,
 )
+
+_PLAIN = RouteOptions()
 
 
 class MemoryProxy:
@@ -37,6 +44,7 @@ class MemoryProxy:
         self._streams: Counter[str] = Counter()
         self._requests: Counter[tuple[ServicePort, Backend]] = Counter()
         self._next: Counter[ServicePort] = Counter()
+        self._turns: Counter[Route] = Counter()
         self._known = True
         self.table = RoutingTable()
         self.history: list[RoutingTable] = []
@@ -87,16 +95,36 @@ class MemoryProxy:
         self._known = False
 
     def pool_for(self, host: str, path: str) -> ServicePort | None:
-        """The pool of a request through the Ingress; None = 404."""
+        """The pool of a request through the Ingress; None = 404.
+
+        Of options only a canary matters here: by turns, as often as its weight says.
+        """
+        route, pool = self._route_for(host, path)
+        canary = self.table.options.get(route, _PLAIN).canary
+        if canary is None:
+            return pool
+        self._turns[route] += canary.weight
+        if self._turns[route] < WEIGHT_PARTS:
+            return pool
+        self._turns[route] -= WEIGHT_PARTS
+        return canary.pool
+
+    def certificate_for(self, name: str) -> Certificate | None:
+        """What a client is shown that asks for ``name``; None = the self-signed one."""
+        wildcard = "*." + name.partition(".")[2]
+        by_host = {host: one for one in self.table.certificates for host in one.hosts}
+        return by_host.get(name) or by_host.get(wildcard)
+
+    def _route_for(self, host: str, path: str) -> tuple[Route, ServicePort | None]:
         group = self._group(host.lower())
-        best = self.table.default
+        found, best = UNMATCHED, self.table.default
         longest = (-1, False)
         for route, pool in self.table.routes.items():
             fits = path == route.path if route.exact else _under(path, route.path)
             rank = (len(route.path), route.exact)
             if route.host == group and fits and rank > longest:
-                best, longest = pool, rank
-        return best
+                found, best, longest = route, pool, rank
+        return found, best
 
     def choose(self, pool: ServicePort) -> Backend | None:
         """The next backend in turn; None = 503."""

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
+from nodrop.model.ingressoptions import Cookie
+from nodrop.model.ingresspaths import Rewrite
+
 
 class ProxyFailure(Exception):
     """The data plane could not do what was asked; the message names what and on what."""
@@ -53,6 +56,48 @@ class Route(NamedTuple):
     exact: bool
 
 
+#: Stands for what no rule matches, where options are asked for by route.
+UNMATCHED = Route("", "", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """Requests that go to another pool: ``weight`` of WEIGHT_PARTS, and those with a header."""
+
+    pool: ServicePort
+    weight: int = 0
+    header: str = ""
+    header_value: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteOptions:
+    """What is special about a route; None, False and empty: nothing.
+
+    ``redirect``: a request without TLS is sent to https.
+    """
+
+    server_timeout_ms: int | None = None
+    body_limit_bytes: int | None = None
+    redirect: bool = False
+    hsts_max_age_s: int | None = None
+    rewrite: Rewrite | None = None
+    cookie: Cookie | None = None
+    canary: Canary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A chain with its key, served to clients that ask for one of ``hosts`` (``*.x``: one label).
+
+    ``secret`` is namespace/name. The key is in ``pem``, which is therefore never shown.
+    """
+
+    secret: str
+    hosts: tuple[str, ...]
+    pem: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
     """All that the data plane needs, as one immutable value; equal tables route alike.
@@ -60,6 +105,7 @@ class RoutingTable:
     A pool without backends answers 503 at once; if it is in ``waiting`` (no pod is ready, one is
     on its way) its requests are held for a few seconds first. ``protocols`` says what a pool
     speaks if not HTTP/1.1, ``affinity`` for how many seconds a client stays with its pod.
+    ``options`` has only routes that are special, and UNMATCHED for the default backend.
     """
 
     pools: Mapping[ServicePort, frozenset[Backend]] = field(default_factory=dict)
@@ -69,10 +115,18 @@ class RoutingTable:
     waiting: frozenset[ServicePort] = frozenset()
     protocols: Mapping[ServicePort, AppProtocol] = field(default_factory=dict)
     affinity: Mapping[ServicePort, int] = field(default_factory=dict)
+    options: Mapping[Route, RouteOptions] = field(default_factory=dict)
+    certificates: tuple[Certificate, ...] = ()
 
-    def routed(self) -> set[ServicePort]:
-        """The pools that an Ingress sends requests to."""
-        return {*self.routes.values(), *([self.default] if self.default else ())}
+    def routed(self) -> frozenset[ServicePort]:
+        """Every pool that an Ingress sends requests to."""
+        canaries = (one.canary.pool for one in self.options.values() if one.canary)
+        default = () if self.default is None else (self.default,)
+        return frozenset((*self.routes.values(), *default, *canaries))
+
+    def reached(self) -> frozenset[ServicePort]:
+        """Every pool that something can reach."""
+        return self.routed() | frozenset(self.listeners.values())
 
     def pods(self) -> frozenset[str]:
         """Uids of all pods that are a backend of some pool."""
@@ -84,13 +138,14 @@ class Applied:
     """The table serves: no new request goes anywhere else.
 
     ``refused`` lists listeners that could not be had, with the reason (the port is in use);
-    ``unserved`` pools of which a route or a backend can't be served. The rest of the table serves
-    all the same.
+    ``unserved`` pools of which a route or a backend can't be served; ``uncertified`` Secrets whose
+    certificate was refused: the one before stays. The rest of the table serves all the same.
     """
 
     reloads: int = 0
     refused: Mapping[Listener, str] = field(default_factory=dict)
     unserved: Mapping[ServicePort, str] = field(default_factory=dict)
+    uncertified: Mapping[str, str] = field(default_factory=dict)
 
 
 class InFlight(NamedTuple):

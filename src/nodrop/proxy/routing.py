@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from nodrop.proxy.pools import (
@@ -15,7 +16,7 @@ from nodrop.proxy.pools import (
     plan_protocols,
 )
 from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
-from nodrop.proxy.routes import plan_routes
+from nodrop.proxy.routes import Routes, plan_routes
 from nodrop.proxy.sources import Sources
 
 _Key = TypeVar("_Key", bound=tuple[object, ...])
@@ -27,11 +28,20 @@ def plan_table(sources: Sources) -> RoutingTable:
     return table_of(sources, plan_endpoints(sources))
 
 
-def table_of(sources: Sources, endpoints: Endpoints) -> RoutingTable:
-    """The table, given the endpoints; only pools that can be reached are in it."""
-    listeners = plan_listeners(sources)
-    routes, default = plan_routes(sources)
-    reached = {*listeners.values(), *routes.values(), *([default] if default else ())}
+def table_of(sources: Sources, endpoints: Endpoints, routes: Routes | None = None) -> RoutingTable:
+    """The table, given the endpoints; only pools that can be reached are in it.
+
+    ``routes`` are planned here where the caller has no use for them.
+    """
+    routes = routes or plan_routes(sources)
+    wanted = RoutingTable(
+        routes=routes.pools,
+        default=routes.default,
+        listeners=plan_listeners(sources),
+        options=routes.options,
+        certificates=routes.certificates,
+    )
+    reached = wanted.reached()
     pools = {
         pool: choose_backends(endpoints.get(pool, ()), sources.barred) for pool in sorted(reached)
     }
@@ -41,14 +51,12 @@ def table_of(sources: Sources, endpoints: Endpoints) -> RoutingTable:
         if not backends and (pool in sources.served or has_coming(endpoints.get(pool, ())))
     )
     protocols, affinity = plan_protocols(sources.services), plan_affinity(sources.services)
-    return RoutingTable(
-        pools,
-        routes,
-        default,
-        listeners,
-        waiting,
-        {pool: one for pool, one in protocols.items() if pool in reached},
-        {pool: one for pool, one in affinity.items() if pool in reached},
+    return replace(
+        wanted,
+        pools=pools,
+        waiting=waiting,
+        protocols={pool: one for pool, one in protocols.items() if pool in reached},
+        affinity={pool: one for pool, one in affinity.items() if pool in reached},
     )
 
 
@@ -68,6 +76,24 @@ def diff_tables(before: RoutingTable, after: RoutingTable) -> list[str]:
     lines += _turned("affinity", before.affinity, after.affinity, 0)
     if before.default != after.default:
         lines.append(f"default backend → {after.default}")
+    lines += _special(before, after)
+    return lines
+
+
+def _special(before: RoutingTable, after: RoutingTable) -> list[str]:
+    """Options and certificates that changed, by name: no key is ever in the log."""
+    lines = [
+        f"options of {' '.join(map(str, route))} → {after.options.get(route, 'none')}"
+        for route in sorted({*before.options, *after.options})
+        if before.options.get(route) != after.options.get(route)
+    ]
+    old = {one.secret: one for one in before.certificates}
+    new = {one.secret: one for one in after.certificates}
+    lines += [
+        f"certificate {secret} → {', '.join(new[secret].hosts) if secret in new else 'no host'}"
+        for secret in sorted({*old, *new})
+        if old.get(secret) != new.get(secret)
+    ]
     return lines
 
 

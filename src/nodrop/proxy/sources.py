@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from nodrop.model.meta import Obj
-from nodrop.proxy.protocol import ServicePort
+from nodrop.proxy.protocol import Certificate, ServicePort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,13 +15,15 @@ class Sources:
 
     ``terminating`` pods are being ended though their slices may not say so yet; ``barred`` ones
     get no traffic whatever the slices say. ``served`` are pools that had a pod a moment ago.
-    ``node_addresses`` are where NodePorts are listened on.
+    ``certificates`` are in use now. ``node_addresses`` are where NodePorts are listened on.
     """
 
     services: Sequence[Obj] = ()
     slices: Sequence[Obj] = ()
     ingresses: Sequence[Obj] = ()
     classes: Sequence[Obj] = ()
+    secrets: Sequence[Obj] = ()
+    certificates: Collection[Certificate] = ()
     terminating: Collection[str] = frozenset()
     barred: Collection[str] = frozenset()
     served: Collection[ServicePort] = frozenset()

@@ -10,13 +10,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
-from nodrop.client.actions import Emit
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.client.traffic import Withdrawn
-from nodrop.events import Reason
-from nodrop.model.errors import ApiError
-from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SERVICE, Kind
+from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SECRET, SERVICE, Kind
 from nodrop.model.meta import Obj, Uid
 from nodrop.proxy.late import LateRemovals
 from nodrop.proxy.pools import (
@@ -26,9 +23,9 @@ from nodrop.proxy.pools import (
     plan_refusals,
     pods_in_slices,
     pools_by_pod,
-    services_by_listener,
 )
 from nodrop.proxy.protocol import (
+    Certificate,
     InFlight,
     Listener,
     Proxy,
@@ -36,6 +33,8 @@ from nodrop.proxy.protocol import (
     RoutingTable,
     ServicePort,
 )
+from nodrop.proxy.reports import Reports
+from nodrop.proxy.routes import plan_routes
 from nodrop.proxy.routing import diff_tables, table_of
 from nodrop.proxy.sources import Sources
 from nodrop.proxy.withdrawal import hold_longer_s
@@ -43,7 +42,7 @@ from nodrop.proxy.withdrawal import hold_longer_s
 log = logging.getLogger(__name__)
 
 #: What the cache must hold for the proxy.
-KINDS: tuple[Kind, ...] = (SERVICE, ENDPOINTSLICE, INGRESS, INGRESSCLASS)
+KINDS: tuple[Kind, ...] = (SERVICE, ENDPOINTSLICE, INGRESS, INGRESSCLASS, SECRET)
 
 _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.05, 2.0
 _VERIFY_S = 10.0
@@ -59,7 +58,8 @@ class ProxySync:
 
     ``client`` records Events about Services that can't be listened on; without it nothing is
     recorded. ``node_addresses`` are where NodePorts are listened on. ``recall`` tells which pods an
-    engine before this one has withdrawn for good: the first table waits for it. ``late`` is for
+    engine before this one has withdrawn for good: the first table waits for it;
+    ``recall_certificates`` which certificates it served, for Secrets that broke. ``late`` is for
     rehearsals in cluster-faithful mode only: the data plane learns of removals late.
     """
 
@@ -71,13 +71,14 @@ class ProxySync:
         client: Client | None = None,
         node_addresses: Sequence[str] = ("127.0.0.1",),
         recall: Callable[[], Awaitable[Collection[str]]] | None = None,
+        recall_certificates: Callable[[], tuple[Certificate, ...]] | None = None,
         late: LateRemovals | None = None,
     ) -> None:
         self._cache = cache
         self._proxy = proxy
-        self._client = client
         self._node_addresses = tuple(node_addresses)
         self._recall = recall
+        self._recall_certificates = recall_certificates
         self._late = late
         self._terminating: set[str] = set()
         self._barred: set[str] = set()
@@ -89,8 +90,9 @@ class ProxySync:
         self._applied: RoutingTable | None = None
         self._unheld: Mapping[Listener, str] = {}
         self._unserved: Mapping[ServicePort, str] = {}
-        self._told: Mapping[ServicePort, str] = {}
-        self._refused: Mapping[Listener, str] = {}
+        self._uncertified: Mapping[str, str] = {}
+        self._certificates: tuple[Certificate, ...] = ()
+        self._reports = Reports(client, self._node_addresses)
         self._served_until: dict[ServicePort, float] = {}
         self._pools_of: Mapping[str, Sequence[Sequence[Endpoint]]] | None = None
         cache.subscribe(self._on_change)
@@ -103,7 +105,7 @@ class ProxySync:
     @property
     def refused(self) -> Mapping[Listener, str]:
         """Listeners that are not served, and why."""
-        return self._refused
+        return self._reports.refused
 
     async def run(self) -> None:
         """Follow the cache until cancelled. The first table waits until the cache is complete."""
@@ -111,6 +113,8 @@ class ProxySync:
             withdrawn = await self._recall()
             self._barred.update(withdrawn)
             self._terminating.update(withdrawn)
+        if self._recall_certificates is not None:
+            self._certificates = self._recall_certificates()
         await self._cache.synced()
         self._poke()
         async with asyncio.TaskGroup() as group:
@@ -269,15 +273,18 @@ class ProxySync:
     async def _bring_up_to_date(self) -> None:
         number = self._wanted
         sources = self._sources()
-        table = self._as_known(table_of(sources, plan_endpoints(sources)))
+        routes = plan_routes(sources)
+        table = self._as_known(table_of(sources, plan_endpoints(sources), routes))
         if table != self._applied:
             await self._apply(table)
         async with self._moved:
             self._acknowledged = number
             self._moved.notify_all()
         refused = {**self._unheld, **plan_refusals(sources.services)}
-        await self._report(refused, sources)
-        await self._report_unserved(sources)
+        await self._reports.listeners(refused, sources)
+        external = plan_external(sources.services, table.routed())
+        await self._reports.pools({**self._unserved, **external}, sources)
+        await self._reports.ingresses(routes.findings, self._uncertified, sources)
 
     def _as_known(self, table: RoutingTable) -> RoutingTable:
         """The table that the data plane has heard of by now."""
@@ -294,6 +301,8 @@ class ProxySync:
         before, self._applied = self._applied or RoutingTable(), table
         self._unheld = applied.refused
         self._unserved = applied.unserved
+        self._uncertified = applied.uncertified
+        self._certificates = table.certificates
         self._remember_served(before, table)
         if changes := diff_tables(before, table):
             log.info("routing: %s", "; ".join(changes))
@@ -306,6 +315,8 @@ class ProxySync:
             slices=slices,
             ingresses=self._cache.list(INGRESS),
             classes=self._cache.list(INGRESSCLASS),
+            secrets=self._cache.list(SECRET),
+            certificates=self._certificates,
             terminating=frozenset(self._terminating),
             barred=frozenset(self._barred),
             served=self._just_served(),
@@ -344,35 +355,6 @@ class ProxySync:
             if not fine or self._unheld:
                 self._applied = None
                 self._poke()
-
-    async def _report(self, refused: Mapping[Listener, str], sources: Sources) -> None:
-        new = {at: why for at, why in refused.items() if self._refused.get(at) != why}
-        self._refused = refused
-        if not new or self._client is None:
-            return
-        owners = services_by_listener(sources.services, self._node_addresses)
-        for listener, why in sorted(new.items()):
-            if (service := owners.get(listener)) is not None:
-                await self._emit(service, Reason.PORT_UNAVAILABLE, why)
-
-    async def _report_unserved(self, sources: Sources) -> None:
-        routed = self._applied.routed() if self._applied else ()
-        unserved = {**self._unserved, **plan_external(sources.services, routed)}
-        new = {at: why for at, why in unserved.items() if self._told.get(at) != why}
-        self._told = unserved
-        for pool, why in sorted(new.items()):
-            log.warning("%s: %s", pool, why)
-            for service in sources.services:
-                if pool[:2] == (service["metadata"].get("namespace"), service["metadata"]["name"]):
-                    await self._emit(service, Reason.UNSUPPORTED, why)
-
-    async def _emit(self, service: Obj, reason: Reason, why: str) -> None:
-        if self._client is None:
-            return
-        try:
-            await self._client.apply(Emit(service, "Warning", reason, why))
-        except ApiError as error:
-            log.warning("can't record an Event (%s): %s", why, error)
 
 
 def _withdrawn(left: InFlight | None, took_s: float) -> Withdrawn:

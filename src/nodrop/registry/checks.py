@@ -9,7 +9,8 @@ import msgspec
 
 from nodrop.model.defaults import apply_defaults
 from nodrop.model.errors import bad_request, invalid
-from nodrop.model.kinds import Kind
+from nodrop.model.ingresspaths import ingress_remarks
+from nodrop.model.kinds import INGRESS, Kind
 from nodrop.model.meta import Obj
 from nodrop.model.patch import json_patch, merge_patch
 from nodrop.model.schema import decode_strictness
@@ -50,6 +51,17 @@ def check_fields(
     if strictness == "Strict" and (error := findings.strict_error()):
         raise error
     return findings.warnings() if strictness == "Warn" else ()
+
+
+def remarks(kind: Kind, obj: Obj, stored: Obj | None = None) -> tuple[str, ...]:
+    """Warnings about what is well-formed and has not the effect that was asked for.
+
+    What ``stored`` has already is not complained about again.
+    """
+    if kind != INGRESS:
+        return ()
+    known = () if stored is None else ingress_remarks(stored)
+    return tuple(text for text in ingress_remarks(obj) if text not in known)
 
 
 def completed(obj: Obj) -> Obj:

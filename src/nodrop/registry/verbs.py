@@ -123,6 +123,7 @@ class Registry:
         checks.check_create(kind, obj)
         self._admission.admit_create(kind, obj, now)
         stored = self._write(Write(key, obj, ABSENT), dry_run=options.dry_run)
+        warnings += checks.remarks(kind, obj)
         return Written(stored, created=True, warnings=warnings)
 
     def update(
@@ -164,6 +165,8 @@ class Registry:
             count_generation(new, stored)
         elif subresource == "status":
             checks.check_status(key.kind, new)
+        if subresource is None:
+            warnings += checks.remarks(key.kind, new, stored)
         written = self._replace(key, new, stored, dry_run=options.dry_run)
         return Written(shown(written, subresource), warnings=warnings)
 

@@ -139,6 +139,7 @@ def build(
         client=client,
         node_addresses=bind or (_NODE_PORTS_AT,),
         recall=partial(recall_withdrawn, runtime),
+        recall_certificates=proxy.certificates.stored,
         late=late_of(rehearsal),
     )
     proxy.on_lost = sync.apply_anew  # what a restarted HAProxy serves is read back and mended

@@ -117,3 +117,24 @@ def test_a_prefix_is_the_same_with_and_without_its_last_slash() -> None:
     assert claim_of("A", {"path": "/a/"}) == claim_of("a", {"path": "/a"})
     exact = [claim_of("", {"path": path, "pathType": "Exact"}) for path in ("/a", "/a/")]
     assert exact[0] != exact[1]
+
+
+def test_annotations_without_effect_are_told_of_what_was_applied() -> None:
+    obj = ingress()
+    obj["metadata"]["annotations"] = {"nginx.ingress.kubernetes.io/auth-url": "http://x"}
+    cluster = Cluster(deployments=[deployment()], services=[service()], ingresses=[obj])
+    (warning,) = cluster_warnings([Name("Ingress", "default", "web")], cluster)
+    assert warning.startswith(
+        'Ingress web: metadata.annotations[nginx.ingress.kubernetes.io/auth-url]: "http://x": '
+    )
+    assert cluster_warnings([Name("Service", "default", "web")], cluster) == []
+
+
+def test_a_canary_shadows_nobody_and_a_default_beside_rules_only_the_second() -> None:
+    canary = ingress("canary", created="2026-02-01T00:00:00Z")
+    canary["metadata"]["annotations"] = {"nodrop.dev/canary": "true"}
+    assert shadowed([ingress("a"), canary]) == []
+    one, two = ingress("a", path="/a"), ingress("b", path="/b")
+    for obj in (one, two):
+        obj["spec"]["defaultBackend"] = {"service": {"name": "web", "port": {"number": 80}}}
+    assert shadowed([one, two]) == []

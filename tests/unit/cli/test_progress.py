@@ -144,6 +144,36 @@ def test_urls_carry_host_port_and_path() -> None:
     assert urls_of([anyhost], ["http://[::1]:8080"]) == ["http://[::1]:8080/"]
 
 
+def test_urls_of_hosts_with_tls_are_https() -> None:
+    def ingress(host: str, **spec: Any) -> dict[str, Any]:
+        rules = [{"host": host, "http": {"paths": [{"path": "/"}]}}]
+        return {"metadata": {"name": host}, "spec": {"rules": rules, **spec}}
+
+    shop = ingress("Shop.example", tls=[{"hosts": ["shop.example", "*.w.example"]}])
+    own = ingress("own.example", tls=[{"secretName": "own"}])
+    others = [ingress("a.w.example"), ingress("w.example")]
+    http, https = ["http://127.0.0.1:80"], ["https://127.0.0.1:8443"]
+    assert urls_of([shop, own, *others], http, tls_bases=https) == [
+        "https://Shop.example:8443/",
+        "https://own.example:8443/",
+        "https://a.w.example:8443/",
+        "http://w.example/",
+    ]
+    assert urls_of([shop], http, tls_bases=["https://127.0.0.1:443"]) == ["https://Shop.example/"]
+    assert urls_of([shop], http) == ["http://Shop.example/"]
+
+
+def test_urls_of_rewritten_paths_and_canaries() -> None:
+    def ingress(name: str, path: str, **annotations: str) -> dict[str, Any]:
+        named = {f"nodrop.dev/{key.replace('_', '-')}": v for key, v in annotations.items()}
+        rules = [{"host": "h", "http": {"paths": [{"path": path}]}}]
+        return {"metadata": {"name": name, "annotations": named}, "spec": {"rules": rules}}
+
+    main = ingress("main", "/shop(/|$)(.*)", rewrite_target="/$2")
+    canary = ingress("canary", "/shop", canary="true")
+    assert urls_of([main, canary], ["http://127.0.0.1:80"]) == ["http://h/shop"]
+
+
 def test_a_url_that_another_application_answers_is_not_printed() -> None:
     def ingress(name: str, created: str, host: str = "") -> dict[str, Any]:
         rule = {"http": {"paths": [{"path": "/"}]}} | ({"host": host} if host else {})

@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from tests.unit.proxy.tls import trusting
+
 #: For the key of 16 zero bytes.
 _SWITCHED = (
     b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -80,15 +82,19 @@ class Pod:
 class Client:
     """One keep-alive connection; a lost request is an exception or a status other than 200."""
 
-    def __init__(self, host: str, port: int, name: str = "") -> None:
-        self.host, self.port, self.name = host, port, name or host
+    def __init__(self, host: str, port: int, name: str = "", *, tls: bool = False) -> None:
+        self.host, self.port, self.name, self.tls = host, port, name or host, tls
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def request(
         self, path: str = "/", method: str = "GET", headers: str = ""
     ) -> tuple[int, str]:
         if self._streams is None:
-            self._streams = await asyncio.open_connection(self.host, self.port)
+            self._streams = await asyncio.open_connection(
+                self.host, self.port,
+                ssl=trusting() if self.tls else None,
+                server_hostname=self.name if self.tls else None,
+            )  # fmt: skip
         reader, writer = self._streams
         body = "x=1" if method == "POST" else ""
         writer.write(
@@ -108,6 +114,8 @@ class Client:
 
     async def close(self) -> None:
         if self._streams is not None:
+            if self.tls:  # tickets that are still on their way are not waited for
+                self._streams[1].transport.abort()
             self._streams[1].close()
             self._streams = None
 
@@ -124,6 +132,7 @@ class Load:
     answered: dict[str, int] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     only_get: bool = False
+    tls: bool = False
 
     async def __aenter__(self) -> Load:
         self._stop = asyncio.Event()
@@ -148,7 +157,7 @@ class Load:
             await asyncio.sleep(0.002)
 
     async def _run(self, number: int) -> None:
-        client = Client(self.host, self.port, self.name)
+        client = Client(self.host, self.port, self.name, tls=self.tls)
         turn = number
         while not self._stop.is_set():
             turn += 1

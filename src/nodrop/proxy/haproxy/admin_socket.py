@@ -15,7 +15,17 @@ _PAYLOAD_ECHO = re.compile(r"^(?:\+ )+")
 #: A command with its payload must fit HAProxy's buffer of 16384 bytes.
 PAYLOAD_BYTES = 12_000
 _LONGEST_ANSWER_BYTES = 64 * 1024 * 1024
-_DONE = ("New server registered", "Server deleted", "New version created")
+_DONE = (
+    "New server registered",
+    "Server deleted",
+    "New version created",
+    "New empty certificate store",
+    "Transaction created",
+    "Entry '",  # … deleted in crtlist
+    "Certificate '",  # … deleted
+)
+#: Of these the last word counts.
+_SUCCEEDED = re.compile(r"(?:Committing|Inserting) .*Success!", re.DOTALL)
 
 
 class Disconnected(ProxyFailure):
@@ -116,14 +126,14 @@ class AdminSocket:
         """
         answers = await self._exchange(commands)
         for command, answer in zip(commands, answers, strict=True):
-            if answer and not answer.startswith(_DONE):
+            if not _is_done(answer):
                 raise ProxyFailure(f"HAProxy refused `{command.splitlines()[0]}`: {answer}")
         return answers
 
     async def attempt(self, commands: Sequence[str]) -> list[bool]:
         """Like ``execute``, but tells for each command whether it was carried out."""
         answers = await self._exchange(commands)
-        return [not answer or answer.startswith(_DONE) for answer in answers]
+        return [_is_done(answer) for answer in answers]
 
     async def replace_map(self, name: str, entries: Mapping[str, str]) -> None:
         """Swap a whole map at once: lookups see either the old or the new one."""
@@ -141,17 +151,19 @@ class AdminSocket:
             return []
         for command in commands:
             if not is_one_command(command):
-                raise ProxyFailure(f"not told to HAProxy, it is more than one command: {command!r}")
+                first = command.partition("\n")[0]  # never a payload: it may hold a key
+                raise ProxyFailure(f"not told to HAProxy, it is more than one command: {first!r}")
         async with self._turn:
             if self.broken:
-                raise Disconnected(f"the connection to HAProxy broke before `{commands[0]}`")
+                first = _first_line(commands)
+                raise Disconnected(f"the connection to HAProxy broke before `{first}`")
             try:
                 self._writer.write("".join(command + "\n" for command in commands).encode())
                 await self._writer.drain()
                 return [await self._answer() for _ in commands]
             except (OSError, asyncio.IncompleteReadError) as error:
                 self._break()
-                first = commands[0].splitlines()[0]
+                first = _first_line(commands)
                 raise Disconnected(f"HAProxy went away during `{first}`") from error
             except BaseException:
                 self._break()  # cancelled half-way: answers would be taken for others' ones
@@ -180,3 +192,12 @@ async def refusal_of(work: Awaitable[object]) -> ProxyFailure | None:
     except ProxyFailure as error:
         return error
     return None
+
+
+def _is_done(answer: str) -> bool:
+    return not answer or answer.startswith(_DONE) or bool(_SUCCEEDED.fullmatch(answer))
+
+
+def _first_line(commands: Sequence[str]) -> str:
+    """A command to show: its payload may hold a key."""
+    return commands[0].partition("\n")[0]

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected, refusal_of
+from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.edge import Edge
+from nodrop.proxy.haproxy.files import MainFiles
 from nodrop.proxy.haproxy.fitness import fit_table
 from nodrop.proxy.haproxy.flights import Flights
 from nodrop.proxy.haproxy.layout import (
@@ -25,7 +27,6 @@ from nodrop.proxy.haproxy.layout import (
     default_layout,
     is_raw,
     parse_layout,
-    parse_placed,
     place,
     plan_needs,
     render_placed,
@@ -36,6 +37,7 @@ from nodrop.proxy.haproxy.plan import (
     diff_servers,
     parse_map,
     parse_servers,
+    plan_maps,
 )
 from nodrop.proxy.haproxy.processes import (
     MAIN,
@@ -43,11 +45,10 @@ from nodrop.proxy.haproxy.processes import (
     Processes,
     connection_limit,
     fd_numbers,
-    write_atomically,
 )
-from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_map, render_maps
+from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_maps
 from nodrop.proxy.haproxy.retired import RetiredMains
-from nodrop.proxy.haproxy.slots import section_names, slot_of_section
+from nodrop.proxy.haproxy.slots import owners_of, slot_of_section
 from nodrop.proxy.haproxy.stats import EVERYTHING, Counters, parse_stats
 from nodrop.proxy.protocol import Applied, InFlight, ProxyFailure, ProxyStats, RoutingTable
 from nodrop.proxy.protocol import ServicePort as Pool
@@ -55,7 +56,8 @@ from nodrop.proxy.protocol import ServicePort as Pool
 log = logging.getLogger(__name__)
 
 _SERVICES_SOCKET, _STREAMS_SOCKET = "proxy/services", "proxy/streams"
-_SLOTS_FILE = "slots.json"
+#: Changes with the frontends and maps: a main that an older nodrop started is replaced.
+_FRONTENDS = "frontends=2"
 _TRIES = 5
 
 
@@ -82,6 +84,9 @@ class HAProxy:
         self._keeper = keeper
         self._processes = Processes(keeper, folder, sockets, binary)
         self._edge = Edge(self._processes)
+        self.certificates = Certificates(folder)
+        self._files = MainFiles(folder)
+        self._tls_port = 0
         self.listen_on(ingress_sockets, tls_sockets)
         self._layout, self._manner = default_layout(slots), manner
         self._log = (str(log_socket or ""), access_log)
@@ -94,7 +99,6 @@ class HAProxy:
         self._placed = Placed()
         self._table = RoutingTable()
         self._counters = Counters()
-        self._written: dict[str, str] = {}
         self._turn = asyncio.Lock()
         self._flights = Flights(
             planes=self._planes,
@@ -105,6 +109,7 @@ class HAProxy:
     def listen_on(self, ingress_sockets: Sequence[str], tls_sockets: Sequence[str]) -> None:
         """Which held sockets the Ingress has from the next ``apply`` on."""
         self._web_count = len(ingress_sockets)
+        self._tls_sockets = tuple(tls_sockets)
         self._main_sockets = (_SERVICES_SOCKET, _STREAMS_SOCKET, *ingress_sockets, *tls_sockets)
 
     def sockets_in_use(self) -> frozenset[str]:
@@ -116,6 +121,7 @@ class HAProxy:
         """Find the running processes, or start them with an empty table."""
         self._processes.folder.mkdir(parents=True, exist_ok=True)
         self._processes.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.certificates.prepare()
         async with self._turn:
             requests = await self._processes.listen(_SERVICES_SOCKET, "127.0.0.1")
             streams = await self._processes.listen(_STREAMS_SOCKET, "127.0.0.1")
@@ -125,7 +131,8 @@ class HAProxy:
                 # Unknown: of another version. It is replaced with the first table.
                 if layout := parse_layout(self._main.shape.partition(" ")[0]):
                     self._layout = layout
-                self._placed = parse_placed(self._processes.read(_SLOTS_FILE))
+                self._placed = self._files.read_placed()
+                self._tls_port = await self._processes.port_of(self._tls_sockets)
                 await self._session()
                 await self._retired.find()
                 await self._retire_strays()
@@ -192,7 +199,8 @@ class HAProxy:
         try:
             async with self._turn:
                 admin = await self._session()
-                self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._owners())
+                rows = parse_stats(await admin.ask(EVERYTHING))
+                self._counters.see(rows, owners_of(self._placed, self._layout))
         except ProxyFailure:
             up = False
         return self._counters.report(self._table, up=up)
@@ -208,7 +216,9 @@ class HAProxy:
             if self._admin is None or self._admin.broken or self._outdated():
                 return False
             try:
-                if not (await self._read_back(self._admin)).routes_like(self._served):
+                told = self.certificates.served
+                same = (await self._read_back(self._admin)).routes_like(self._served)
+                if not same or told != self.certificates.served:
                     await self._hang_up()
                     return False
                 await self._sweep(self._admin)
@@ -246,7 +256,7 @@ class HAProxy:
         held = [listener for listener in table.listeners if listener not in refused]
         raw = {at for at in held if is_raw(table.protocols.get(table.listeners[at], "http"))}
         reloads += await self._edge.serve([at for at in held if at not in raw], raw)
-        return Applied(reloads, {**refused, **unfit}, unserved)
+        return Applied(reloads, {**refused, **unfit}, unserved, dict(self.certificates.refused))
 
     def _outdated(self) -> bool:
         """Whether the running main has other sockets than it should have now."""
@@ -254,7 +264,7 @@ class HAProxy:
 
     def _shape(self) -> str:
         written = "all" if self._log[1] else "sample" if self._log[0] else "none"
-        return f"{self._layout} {','.join(self._main_sockets)} log={written}"
+        return f"{self._layout} {','.join(self._main_sockets)} log={written} {_FRONTENDS}"
 
     async def _change(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
         """New pods first, before the files, which take a moment; whoever leaves goes last."""
@@ -263,6 +273,8 @@ class HAProxy:
         self._write_files(table, placed)
         if refusal is None:
             refusal = await refusal_of(self._replace_maps(admin, table, placed))
+        if refusal is None:
+            refusal = await refusal_of(self.certificates.bring(admin, table.certificates))
         # Who must leave leaves all the same.
         await admin.execute(change.after)
         if refusal is not None:
@@ -271,10 +283,9 @@ class HAProxy:
         self._placed, self._table = placed, table
 
     async def _replace_maps(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
-        for name, entries in render_maps(table, placed).items():
-            if self._served.maps.get(name) != entries:
-                await admin.replace_map(name, entries)
-                self._served.maps[name] = entries
+        for name, entries in plan_maps(self._served.maps, render_maps(table, placed)):
+            await admin.replace_map(name, entries)
+            self._served.maps[name] = entries
 
     async def _assign(self, admin: AdminSocket, needs: Needs) -> Placed | None:
         placed = place(needs, self._placed, self._layout, self._served.occupied())
@@ -291,19 +302,10 @@ class HAProxy:
                 admin = await self._session()
         return [(admin, self._served), *await self._retired.sessions()]
 
-    def _owners(self) -> dict[str, Pool]:
-        """Whose each section is."""
-        classes = self._layout.classes()
-        return {
-            section: pool
-            for pool, slot in self._placed.all()
-            for section in section_names(slot, classes[slot])
-        }
-
     async def _session(self) -> AdminSocket:
         """The connection to main; a new one starts with reading back what main serves."""
-        if (known := self._admin) is not None and not known.broken:
-            return known
+        if (admin := self._admin) is not None and not admin.broken:
+            return admin
         if self._main is None:
             raise ProxyFailure("the proxy was not started")
         if self._main not in await self._processes.running(MAIN):
@@ -317,13 +319,16 @@ class HAProxy:
 
     async def _read_back(self, admin: AdminSocket) -> Served:
         servers = parse_servers(await admin.ask("show servers state"))
-        maps = {name: parse_map(await admin.ask(f"show map {name}")) for name in MAPS}
+        known = await admin.ask("show map")  # without TLS sockets it has none for them
+        names = [name for name in MAPS if f"({name})" in known]
+        maps = {name: parse_map(await admin.ask(f"show map {name}")) for name in names}
+        await self.certificates.read_back(admin)
         return Served(servers, maps)
 
     async def _start_main(self) -> None:
         process = await self._processes.next(MAIN, self._shape())
-        for name, entries in render_maps(self._table, self._placed).items():
-            self._write(name, render_map(entries))
+        self._tls_port = await self._processes.port_of(self._tls_sockets)
+        self._files.write_maps(self._table, self._placed)
         config = self._main_config(process, self._table, self._placed)
         admin = await self._processes.start(process, config, self._main_sockets)
         self._served = await self._read_back(admin)
@@ -336,7 +341,7 @@ class HAProxy:
         placed = place(needs, self._placed, layout, ()) or place(needs, Placed(), layout, ())
         assert placed is not None
         if old is not None:
-            self._write(old.slots, render_placed(self._placed))
+            self._files.write(old.slots, render_placed(self._placed))
         await self._hang_up()
         self._placed, self._table, self._layout = placed, table, layout
         try:
@@ -344,7 +349,7 @@ class HAProxy:
         except ProxyFailure:
             self._placed, self._table, self._layout = before
             raise
-        self._write_placed(placed)
+        self._files.write_placed(placed)
         assert self._admin is not None
         if old is not None:
             await self._retired.add(old)
@@ -364,6 +369,7 @@ class HAProxy:
             streams_fd=streams_fd,
             web_fds=tuple(fds[: self._web_count]),
             tls_fds=tuple(fds[self._web_count :]),
+            tls_port=self._tls_port,
             layout=self._layout,
             max_connections=connection_limit(len(self._main_sockets)),
             manner=self._manner,
@@ -374,26 +380,18 @@ class HAProxy:
 
     def _write_files(self, table: RoutingTable, placed: Placed) -> None:
         """What a restart after a crash starts from: written before anything is acknowledged."""
-        self._write_placed(placed)
-        for name, entries in render_maps(table, placed).items():
-            self._write(name, render_map(entries))
+        self._files.write_placed(placed)
+        self._files.write_maps(table, placed)
         if self._main is not None:
-            self._write(self._main.config, self._main_config(self._main, table, placed))
-
-    def _write_placed(self, placed: Placed) -> None:
-        self._write(_SLOTS_FILE, render_placed(placed))
-
-    def _write(self, name: str, text: str) -> None:
-        if self._written.get(name) != text:
-            write_atomically(self._processes.folder / name, text)
-            self._written[name] = text
+            self._files.write(self._main.config, self._main_config(self._main, table, placed))
 
     async def _sweep(self, admin: AdminSocket) -> None:
         """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""
         doomed = self._served.withdrawn()
         if not doomed:
             return
-        self._counters.see(parse_stats(await admin.ask(EVERYTHING)), self._owners())
+        rows = parse_stats(await admin.ask(EVERYTHING))
+        self._counters.see(rows, owners_of(self._placed, self._layout))
         gone = await admin.attempt([f"del server {section}/{name}" for section, name in doomed])
         for (section, name), deleted in zip(doomed, gone, strict=True):
             if deleted:

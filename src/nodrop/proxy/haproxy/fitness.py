@@ -10,12 +10,13 @@ from dataclasses import replace
 from functools import lru_cache
 from ipaddress import ip_address
 
-from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
+from nodrop.proxy.protocol import Backend, Certificate, Listener, Route, RoutingTable, ServicePort
 
 _POD = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _HOST = re.compile(r"[a-z0-9.*_-]*")
 #: Printable ASCII: anything else arrives percent-encoded. ``#`` ends the keys of Exact paths.
 _PATH = re.compile(r"/[!-~]*")
+_SECRET = re.compile(r"[a-z0-9./-]*")
 _NOT_IN_PATHS = frozenset("#\\")
 
 
@@ -31,7 +32,8 @@ def fit_table(
         if (why := _backend_trouble(backend))
     }
     routes = {route: why for route in table.routes if (why := _route_trouble(route))}
-    if not refused and not backends and not routes:
+    certificates = tuple(filter(_is_fit, map(_fit_certificate, table.certificates)))
+    if not refused and not backends and not routes and certificates == table.certificates:
         return table, {}, {}
     unserved = {pool: why for (pool, _), why in backends.items()}
     unserved |= {table.routes[route]: why for route, why in routes.items()}
@@ -42,6 +44,8 @@ def fit_table(
             for pool, members in table.pools.items()
         },
         routes={route: pool for route, pool in table.routes.items() if route not in routes},
+        options={route: one for route, one in table.options.items() if route not in routes},
+        certificates=certificates,
         listeners={at: pool for at, pool in table.listeners.items() if at not in refused},
     )
     return fit, refused, unserved
@@ -64,6 +68,16 @@ def _route_trouble(route: Route) -> str:
     if not _PATH.fullmatch(route.path) or _NOT_IN_PATHS & set(route.path):
         return f"Ingress path {route.path!r} is not served: it can't be part of a URL's path"
     return ""
+
+
+def _is_fit(certificate: Certificate) -> bool:
+    return bool(certificate.hosts and _SECRET.fullmatch(certificate.secret))
+
+
+def _fit_certificate(certificate: Certificate) -> Certificate:
+    """Only for hosts that can be asked for."""
+    hosts = tuple(host for host in certificate.hosts if host and _HOST.fullmatch(host))
+    return certificate if hosts == certificate.hosts else replace(certificate, hosts=hosts)
 
 
 def _is_ip(text: str) -> bool:

@@ -115,7 +115,7 @@ class Placed:
 
 def pools_of(table: RoutingTable) -> set[ServicePort]:
     """Every pool that the table mentions."""
-    return {*table.pools, *table.routed(), *table.listeners.values()}
+    return {*table.pools, *table.reached()}
 
 
 def is_raw(protocol: AppProtocol) -> bool:

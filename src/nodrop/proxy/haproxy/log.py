@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 #: Whose requests are told. In TCP mode other words are known.
-HTTP_FRONTENDS = ("web", "services")
+HTTP_FRONTENDS = ("web", "web-tls", "services")
 RING = "requests"
 SAMPLE_ONE_IN = 32
 #: Longer lines are cut by HAProxy; a request's path is most of it.

@@ -132,6 +132,27 @@ def _servers_after(served: Served, wanted: Mapping[str, Mapping[str, str]]) -> S
     }
 
 
+def plan_maps(
+    served: Mapping[str, Mapping[str, str]], wanted: Mapping[str, Mapping[str, str]]
+) -> list[tuple[str, dict[str, str]]]:
+    """The maps to replace, in order; no request finds an entry that refers to none.
+
+    ``wanted`` names what others refer to before those others. What is new comes in that order,
+    beside what is old; then what is old goes in the order turned round. A map that is not served
+    is one that no rule asks.
+    """
+    steps = []
+    wanted = {name: entries for name, entries in wanted.items() if name in served}
+    for name, entries in wanted.items():
+        if not entries.items() <= served[name].items():
+            steps.append((name, {**served[name], **entries}))
+    present = {**served, **dict(steps)}
+    for name, entries in reversed(list(wanted.items())):
+        if present[name].keys() != entries.keys():
+            steps.append((name, dict(entries)))
+    return steps
+
+
 # Reading HAProxy's answers.
 
 
@@ -157,6 +178,6 @@ def parse_map(text: str) -> dict[str, str]:
     """``show map`` → key → value."""
     entries = {}
     for line in text.splitlines():
-        if len(words := line.split()) == 3:
+        if len(words := line.split(maxsplit=2)) == 3:
             entries[words[1]] = words[2]
     return entries

@@ -81,6 +81,11 @@ class Processes:
         except OSError:
             return ""
 
+    async def port_of(self, names: Sequence[str]) -> int:
+        """The port of the first of these sockets that is held; 0 when none is."""
+        held = await self.keeper.listening() if names else {}
+        return next((held[name][1] for name in names if name in held), 0)
+
     async def listen(self, name: str, host: str) -> int:
         """Have a socket held on any free port; returns the port."""
         try:

@@ -5,13 +5,14 @@ Frontends, slots and the edge have their own modules: web, services, slots.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nodrop.proxy.haproxy.layout import Layout, Placed
 from nodrop.proxy.haproxy.log import render_logging, render_ring, with_logging
 from nodrop.proxy.haproxy.manner import Manner
 from nodrop.proxy.haproxy.opening import render_global
+from nodrop.proxy.haproxy.options import COOKIES, HEADERS, REWRITES, option_maps
 from nodrop.proxy.haproxy.services import (
     SERVICES,
     STREAMS,
@@ -21,11 +22,11 @@ from nodrop.proxy.haproxy.services import (
     streams_map,
 )
 from nodrop.proxy.haproxy.slots import render_slots
-from nodrop.proxy.haproxy.web import HOSTS, PATHS, WILDCARDS, render_web, web_maps
+from nodrop.proxy.haproxy.web import HOSTS, PATHS, PATHS_TLS, WILDCARDS, render_web, web_maps
 from nodrop.proxy.protocol import RoutingTable
 
 #: All maps: files relative to the folder that HAProxy runs in.
-MAPS = (PATHS, HOSTS, WILDCARDS, SERVICES, STREAMS)
+MAPS = (REWRITES, COOKIES, HEADERS, PATHS, PATHS_TLS, HOSTS, WILDCARDS, SERVICES, STREAMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class MainShape:
 
     The fds are inherited listening sockets; what arrives at ``services_fd`` (requests) and
     ``streams_fd`` (connections of TCP Services) comes from the edge, what arrives at ``tls_fds``
-    is to be TLS.
+    is to be TLS; clients know it by ``tls_port``.
     ``max_connections`` fits the limit of open files.
     """
 
@@ -43,6 +44,7 @@ class MainShape:
     streams_fd: int
     web_fds: tuple[int, ...]
     tls_fds: tuple[int, ...] = ()
+    tls_port: int = 0
     layout: Layout
     max_connections: int
     manner: Manner = field(default_factory=Manner)
@@ -53,8 +55,9 @@ class MainShape:
 
 
 def render_maps(table: RoutingTable, placed: Placed) -> dict[str, dict[str, str]]:
-    """The contents of all maps: file name → key → value."""
+    """The contents of all maps: file name → key → value; referred to before referring."""
     return {
+        **option_maps(table),
         **web_maps(table, placed.http),
         SERVICES: services_map(table, placed.http),
         STREAMS: streams_map(table, placed.tcp),
@@ -73,20 +76,13 @@ def render_main(shape: MainShape, table: RoutingTable, placed: Placed) -> str:
         *(render_ring(shape.log_socket) if shape.log_socket else ()),
         *_DEFAULTS,
         *shape.manner.defaults(),
-        *render_web(shape.web_fds),
-        *_no_tls_yet(shape.tls_fds),
+        *render_web(shape.web_fds, shape.tls_fds, shape.tls_port),
         *render_services(shape.services_fd),
         *render_streams(shape.streams_fd),
         *shape.manner.slots(render_slots(shape.layout, table, placed)),
     ]
     logging = render_logging(whole=shape.access_log) if shape.log_socket else ()
     return "\n".join(with_logging(lines, logging)) + "\n"
-
-
-def _no_tls_yet(fds: Iterable[int]) -> list[str]:
-    """Hang up at once: nobody answers TLS so far."""
-    binds = [f"  bind fd@{fd}" for fd in fds]
-    return ["frontend web-tls", *binds, "  tcp-request connection reject"] if binds else []
 
 
 _UNREADY = "nodrop: no pod of this Service is ready"

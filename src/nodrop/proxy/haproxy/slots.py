@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from nodrop.proxy.haproxy.layout import Layout, Placed, SlotClass, Slots
-from nodrop.proxy.protocol import Backend, RoutingTable
+from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
 
 __all__ = ["Slots", "render_slots", "server_name", "slot_name"]
 
@@ -39,6 +39,13 @@ _SERVER_OPTIONS = {
 }
 
 
+#: What only a backend can do for a route with options: see options.py.
+_ROUTE_OPTIONS = (
+    "  http-request set-timeout server var(txn.timeout) if { var(txn.timeout) -m found }",
+    "  use-server %[var(txn.stick)] if { var(txn.stick) -m found }",
+)
+
+
 def slot_name(slot: int) -> str:
     """The section of a slot for requests, as maps name it."""
     return f"{_REQUESTS}{slot}"
@@ -60,6 +67,16 @@ def slot_of_section(name: str) -> int | None:
     """The number in a section's name; None for a section that is no slot."""
     number = name[1:].removesuffix(_UNSAFE)
     return int(number) if name[:1] in (_REQUESTS, _STREAMS) and number.isdecimal() else None
+
+
+def owners_of(placed: Placed, layout: Layout) -> dict[str, ServicePort]:
+    """Whose each section is."""
+    classes = layout.classes()
+    return {
+        section: pool
+        for pool, slot in placed.all()
+        for section in section_names(slot, classes[slot])
+    }
 
 
 def server_name(backend: Backend) -> str:
@@ -96,6 +113,8 @@ def render_slots(layout: Layout, table: RoutingTable, placed: Placed) -> list[st
 
 def _rules(section: str, slot: int, one: SlotClass) -> Iterable[str]:
     yield "  balance roundrobin"
+    if one.mode != "tcp":
+        yield from _ROUTE_OPTIONS
     unsafe = section.endswith(_UNSAFE)
     if one.mode == "tcp":
         yield "  mode tcp"

@@ -1,0 +1,82 @@
+"""Tells as Events what the data plane can't do, once for every new reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nodrop.client.actions import Emit
+from nodrop.client.protocol import Client
+from nodrop.events import Reason
+from nodrop.model.errors import ApiError
+from nodrop.model.meta import Obj
+from nodrop.proxy.findings import Finding
+from nodrop.proxy.pools import services_by_listener
+from nodrop.proxy.protocol import Listener, ServicePort
+from nodrop.proxy.sources import Sources
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Reports:
+    """Without ``client`` nothing is recorded. ``refused`` is what was told last of listeners."""
+
+    client: Client | None
+    node_addresses: Sequence[str]
+    refused: Mapping[Listener, str] = field(default_factory=dict)
+    _unserved: Mapping[ServicePort, str] = field(default_factory=dict)
+    _findings: Collection[Finding] = ()
+
+    async def listeners(self, refused: Mapping[Listener, str], sources: Sources) -> None:
+        """Service addresses that are not listened on."""
+        new = {at: why for at, why in refused.items() if self.refused.get(at) != why}
+        self.refused = refused
+        if not new or self.client is None:
+            return
+        owners = services_by_listener(sources.services, self.node_addresses)
+        for listener, why in sorted(new.items()):
+            if (service := owners.get(listener)) is not None:
+                await self._emit(service, Reason.PORT_UNAVAILABLE, why)
+
+    async def pools(self, unserved: Mapping[ServicePort, str], sources: Sources) -> None:
+        """Services of which something is left out."""
+        new = {at: why for at, why in unserved.items() if self._unserved.get(at) != why}
+        self._unserved = unserved
+        for pool, why in sorted(new.items()):
+            log.warning("%s: %s", pool, why)
+            for service in sources.services:
+                if pool[:2] == (service["metadata"].get("namespace"), service["metadata"]["name"]):
+                    await self._emit(service, Reason.UNSUPPORTED, why)
+
+    async def ingresses(
+        self, findings: Iterable[Finding], uncertified: Mapping[str, str], sources: Sources
+    ) -> None:
+        """What Ingresses ask for in vain; Secrets that the data plane refuses."""
+        present = {*findings, *_refused_secrets(uncertified, sources.ingresses)}
+        new = sorted(present.difference(self._findings))
+        self._findings = present
+        for finding in new:
+            log.warning("Ingress %s/%s: %s", finding.namespace, finding.ingress, finding.text)
+            for ingress in sources.ingresses:
+                if finding.concerns(ingress):
+                    await self._emit(ingress, finding.reason, finding.text)
+
+    async def _emit(self, obj: Obj, reason: Reason, why: str) -> None:
+        if self.client is None:
+            return
+        try:
+            await self.client.apply(Emit(obj, "Warning", reason, why))
+        except ApiError as error:
+            log.warning("can't record an Event (%s): %s", why, error)
+
+
+def _refused_secrets(why: Mapping[str, str], ingresses: Iterable[Obj]) -> Iterator[Finding]:
+    for ingress in ingresses if why else ():
+        namespace = ingress["metadata"].get("namespace", "")
+        for index, entry in enumerate((ingress.get("spec") or {}).get("tls") or ()):
+            name = entry.get("secretName")
+            if (reason := why.get(f"{namespace}/{name}")) is not None:
+                text = f'spec.tls[{index}].secretName: Invalid value: "{name}": {reason}'
+                yield Finding.about(ingress, Reason.CERTIFICATE_UNAVAILABLE, text)

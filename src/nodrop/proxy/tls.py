@@ -1,0 +1,89 @@
+"""Certificates out of Secrets: what a pair of PEM texts is good for; pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from nodrop.model.meta import Obj
+
+TLS_TYPE = "kubernetes.io/tls"
+
+
+class BadPair(ValueError):
+    """A Secret whose certificate can't be served; the message names the key and never its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate chain with its key as one PEM text, and the DNS names it is good for."""
+
+    pem: str = field(repr=False)
+    names: tuple[str, ...]
+
+    def covers(self, host: str) -> bool:
+        wildcard = "*." + host.partition(".")[2]
+        return host in self.names or wildcard in self.names
+
+
+def read_secret(secret: Obj) -> Pair:
+    """The certificate of a Secret. Raises BadPair, saying what is wrong."""
+    data = secret.get("data") or {}
+    return _read_pair(str(data.get("tls.crt") or ""), str(data.get("tls.key") or ""))
+
+
+# Private
+
+
+@lru_cache(maxsize=512)
+def _read_pair(chain_base64: str, key_base64: str) -> Pair:
+    """Cached: every new table asks again, and reading takes a while."""
+    chain = _certificates(_decoded("tls.crt", chain_base64))
+    key_pem = _decoded("tls.key", key_base64)
+    try:
+        key = load_pem_private_key(key_pem, password=None)
+    except TypeError:
+        raise BadPair("tls.key: the private key is encrypted; it must be plain PEM") from None
+    except Exception:  # whatever the library says may quote the key
+        raise BadPair("tls.key: not a private key in PEM") from None
+    spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if key.public_key().public_bytes(*spki) != chain[0].public_key().public_bytes(*spki):
+        raise BadPair("tls.key: the private key does not belong to the first certificate")
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = b"".join(one.public_bytes(Encoding.PEM) for one in chain)
+    return Pair((public + private).decode(), _names(chain[0]))
+
+
+def _decoded(name: str, text: str) -> bytes:
+    if not text:
+        raise BadPair(f"{name}: missing")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise BadPair(f"{name}: not base64") from None
+
+
+def _certificates(pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise BadPair("tls.crt: not a certificate in PEM") from None
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))

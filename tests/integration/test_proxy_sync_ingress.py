@@ -1,0 +1,106 @@
+"""What the sync tells about Ingresses, and what it remembers of certificates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from nodrop.client.cache import Cache
+from nodrop.proxy.memory import MemoryProxy
+from nodrop.proxy.protocol import Applied, Certificate, RoutingTable
+from nodrop.proxy.sync import KINDS, ProxySync
+from tests.unit.proxy.objects import ObjectFeed, ingress, path, service
+from tests.unit.proxy.test_routes import secret
+
+OURS = ingress(
+    path("/"), host="h.example", tls=[{"hosts": ["h.example"], "secretName": "shop"}]
+)  # fmt: skip
+
+
+class Refusing(MemoryProxy):
+    """Takes every table, and no certificate of the Secrets in ``refuses``."""
+
+    refuses = ""
+
+    async def apply(self, table: RoutingTable) -> Applied:
+        await super().apply(table)
+        return Applied(uncertified={self.refuses: "no good"} if self.refuses else {})
+
+
+@asynccontextmanager
+async def running(
+    feed: ObjectFeed, proxy: MemoryProxy, kept: tuple[Certificate, ...] = ()
+) -> AsyncIterator[ProxySync]:
+    cache = Cache(feed, KINDS)
+    sync = ProxySync(cache, proxy, client=feed, recall_certificates=lambda: kept)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(cache.run()), group.create_task(sync.run())]
+        await cache.synced()
+        yield sync
+        for task in tasks:
+            task.cancel()
+
+
+async def told(feed: ObjectFeed, sync: ProxySync, count: int) -> list[tuple[str, str, str]]:
+    """(object, reason, message) of Events, once there are ``count``."""
+    await sync.caught_up()
+    async with asyncio.timeout(20):
+        while len(feed.emitted) < count:
+            await asyncio.sleep(0.005)
+    return [(e.regarding["metadata"]["name"], str(e.reason), e.message) for e in feed.emitted]
+
+
+async def test_a_missing_secret_is_told_once_and_served_when_it_comes() -> None:
+    feed, proxy = ObjectFeed(), MemoryProxy()
+    feed.put(service(), OURS)
+    async with running(feed, proxy) as sync:
+        ((name, reason, message),) = await told(feed, sync, 1)
+        assert (name, reason) == ("ing", "CertificateUnavailable")
+        assert "there is no Secret default/shop" in message
+        shop = secret("h.example")
+        feed.put({"apiVersion": "v1", **shop})
+        async with asyncio.timeout(20):
+            while proxy.certificate_for("h.example") is None:
+                await asyncio.sleep(0.005)
+        feed.remove({"apiVersion": "v1", **shop})
+        assert "stays in use" in (await told(feed, sync, 2))[1][2]
+        assert proxy.certificate_for("h.example") is not None
+
+
+async def test_the_certificate_of_an_engine_before_serves_while_the_secret_is_broken() -> None:
+    feed, proxy = ObjectFeed(), MemoryProxy()
+    feed.put(service(), OURS)
+    kept = Certificate("default/shop", ("h.example",), "pem")
+    async with running(feed, proxy, (kept,)) as sync:
+        await sync.caught_up()
+        assert proxy.certificate_for("h.example") == kept
+
+
+async def test_a_certificate_that_the_proxy_refuses_is_told_to_its_ingress() -> None:
+    feed, proxy = ObjectFeed(), Refusing()
+    proxy.refuses = "default/shop"
+    feed.put(service(), OURS, {"apiVersion": "v1", **secret("h.example")})
+    async with running(feed, proxy) as sync:
+        ((name, reason, message),) = await told(feed, sync, 1)
+        assert (name, reason) == ("ing", "CertificateUnavailable")
+        assert message == 'spec.tls[0].secretName: Invalid value: "shop": no good'
+
+
+async def test_annotations_are_told_once_and_again_when_they_change() -> None:
+    feed, proxy = ObjectFeed(), MemoryProxy()
+    plain = ingress(path("/"))
+
+    def with_size(size: str) -> None:
+        annotations = {"nodrop.dev/proxy-body-size": size, "nodrop.dev/typo": "1"}
+        feed.put({**plain, "metadata": {**plain["metadata"], "annotations": annotations}})
+
+    feed.put(service())
+    with_size("big")
+    async with running(feed, proxy) as sync:
+        first = await told(feed, sync, 2)
+        assert [reason for _, reason, _ in first] == ["InvalidAnnotation", "Unsupported"]
+        with_size("bigger")
+        again = (await told(feed, sync, 3))[2:]
+        assert [reason for _, reason, _ in again] == ["InvalidAnnotation"]
+        assert '"bigger"' in again[0][2]
