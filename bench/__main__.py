@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import endpoints, idle, killed, plan, ready, start, throughput, unroute
+from bench import endpoints, idle, killed, load, plan, ready, start, throughput, unroute
 from bench.engine import BenchFailed, say
 from bench.figures import Figure, row_of
 
@@ -32,6 +32,7 @@ SECTIONS: dict[str, Measure] = {
     "idle": idle.measure_three,
     "probes": idle.measure_many,
     "plan": plan.measure,
+    "load": load.measure,
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from tests.system.harness import Engine, hello, write
+from tests.system.harness import ROOT, Engine, hello, write
 
 _FAST = ("--rate", "150", "--duration", "6")
 
@@ -75,6 +75,16 @@ def test_every_act_ends_pods_under_load_and_reports_are_written(tmp_path: Path) 
     assert figures["app"]["exit_code"] == 0
     assert "No request was lost" in page.read_text()
     assert 'failures="0"' in junit.read_text()
+
+
+def test_websockets_are_rehearsed_too(tmp_path: Path) -> None:
+    """Messages on connections that stay open: the app says good-bye on SIGTERM, none is lost."""
+    command = [sys.executable, str(ROOT / "bench" / "soak_app.py")]
+    app = manifest(tmp_path, "ws.yaml", container={"command": command},
+                   pod={"terminationGracePeriodSeconds": 4})  # fmt: skip
+    code, figures = rehearse(tmp_path, "-f", app, "--websocket", "/ws", "--act", "restart")
+    assert (code, figures["verdict"]) == (0, "pass"), figures["kinds"]
+    assert figures["load"]["by_method"]["WebSocket"] > 100
 
 
 def test_in_the_running_engine_it_disturbs_nothing(engine: Engine, tmp_path: Path) -> None:

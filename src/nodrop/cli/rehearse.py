@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from nodrop.cli.session import Failure, namespace_option, runs, state_option
+from nodrop.cli.session import Failure, first_of, namespace_option, runs, state_option
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
+    from nodrop.cli.rehearse_acts import Act
     from nodrop.cli.rehearse_aim import Aim
     from nodrop.cli.rehearse_place import Mode, Place
-    from nodrop.cli.rehearse_run import Found, Traffic
+    from nodrop.cli.rehearse_run import Found, Run, Traffic
     from nodrop.model.meta import Obj
     from nodrop.rehearse.alone import AppFacts
 
@@ -155,7 +156,7 @@ async def rehearse(
         there = _placed(aim, place)
         facts = None if no_probe else await _look(place, there, old, traffic)
         run = Run(place, there, traffic=traffic, duration_s=duration_s)
-        found = await run.run(old, planned)
+        found = await _carried_out(run, old, planned)
     figures = _figures(found, aim, place, traffic, left_out)
     figures["app"] = facts.figures() if facts else None
     _write(figures, json_file=json_file, junit=junit, html=html)
@@ -163,6 +164,18 @@ async def rehearse(
 
 
 # Private
+
+
+async def _carried_out(run: Run, old: list[Obj], acts: list[Act]) -> Found:
+    """What the run has found. Raises Failure when the load itself failed."""
+    from nodrop.rehearse.process import LoadFailed
+
+    try:
+        return await run.run(old, acts)
+    except ExceptionGroup as group:
+        if isinstance(first := first_of(group), LoadFailed):
+            raise Failure(str(first)) from group
+        raise
 
 
 def _traffic(seed: int, load: dict[str, Any]) -> Traffic:

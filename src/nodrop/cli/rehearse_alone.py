@@ -21,7 +21,9 @@ from nodrop.rehearse.schedule import LoadSpec, Mix, Target
 
 _READY_WITHIN_S = 60.0
 _WATCHED_S = 0.5
-_RATE, _SLOW_RATE = 50.0, 20.0
+_LOOK_S = 0.05
+#: Few enough that an app with one worker keeps up: what waits in a queue is not in flight.
+_RATE, _SLOW_SHARE = 20.0, 0.8
 
 
 async def look_at_app(
@@ -57,10 +59,11 @@ class _Look:
 
     async def run(self, *, path: str, slow: str, slow_s: float) -> AppFacts | None:
         try:
-            await self._until(lambda: self._life is not None and self._life.ready is not None)
+            await self._until(self._is_ready)
         except TimeoutError:
             return None
-        wanted = [(path, _RATE, 0.0), (self._aim.health, _RATE, 0.0), (slow, _SLOW_RATE, slow_s)]
+        often = _SLOW_SHARE / max(slow_s, _SLOW_SHARE / _RATE)
+        wanted = [(path, _RATE, 0.0), (self._aim.health, _RATE, 0.0), (slow, often, slow_s)]
         asked: list[list[Record]] = [[] for _ in wanted]
         loads = [
             self._load(where, rate, takes_s, records)
@@ -70,6 +73,8 @@ class _Look:
         async with asyncio.TaskGroup() as group:
             for load in loads:
                 group.create_task(load.run())
+            if loads:
+                await self._answered(asked[0])
             await asyncio.sleep(max(_WATCHED_S, slow_s))
             await self._place.client.apply(Patch(self._aim.deployment, {"spec": {"replicas": 0}}))
             await self._until(lambda: self._life is not None and self._life.gone is not None)
@@ -77,6 +82,21 @@ class _Look:
                 load.stop()
         assert self._life is not None
         return facts_of(self._life, asked=asked[0], health=asked[1], slow=asked[2])
+
+    def _is_ready(self) -> bool:
+        """Raises TimeoutError for a pod that crashes: it has not even to be waited for."""
+        if any(_crashes(pod) for pod in self._cache.list(POD, self._aim.deployment.namespace)):
+            raise TimeoutError
+        return self._life is not None and self._life.ready is not None
+
+    async def _answered(self, asked: Sequence[Record]) -> None:
+        """Return once it has answered, which a Ready pod without a probe may not have yet."""
+        try:
+            async with asyncio.timeout(_READY_WITHIN_S):
+                while not any(not each.lost for each in asked):  # noqa: ASYNC110 - a list
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError:
+            pass  # the rehearsal says what that means
 
     @property
     def _life(self) -> Life | None:
@@ -120,3 +140,8 @@ def _alone(objects: Sequence[Obj], aim: Aim) -> list[Obj]:
         else obj
         for obj in objects
     ]
+
+
+def _crashes(pod: Obj) -> bool:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(int(status.get("restartCount") or 0) > 1 for status in statuses)

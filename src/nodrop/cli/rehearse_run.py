@@ -46,6 +46,7 @@ _SETTLE_TIMEOUT_S = 180.0
 _FIRST_ANSWER_TIMEOUT_S = 15.0
 _WARM_UP_S, _COOL_DOWN_S, _REST_S = 2.0, 1.0, 1.0
 _EVICT_RETRY_S = 0.5
+_HOPELESS_AFTER_S = 5.0
 POD_HEADER, APP_HEADER = "Nodrop-Pod", "Nodrop-App"
 
 
@@ -110,6 +111,7 @@ class Run:
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._url = ""
+        self._hopeless_since: float | None = None
         self.found = Found()
 
     async def run(self, old: Sequence[Obj], acts: Sequence[Act]) -> Found:
@@ -293,11 +295,22 @@ class Run:
         if deployment is None:
             return False
         _, done, failed = rollout_message(deployment)
-        if failed:
+        if failed or self._is_hopeless(deployment):
             raise Failure(f"the rollout failed: {self._standing()}")
         pods = self._all_pods()
         desired = deployment["spec"].get("replicas", 1)
         return done and len(pods) == desired and not any(map(is_deleting, pods))
+
+    def _is_hopeless(self, deployment: Obj) -> bool:
+        """Whether a new pod has had a problem for a while that waiting will hardly mend."""
+        problems = standing_of(deployment, self._current_pods(), self._cache.list(EVENT)).problems
+        now = self._loop.time()
+        if not any(problem.lasting for problem in problems):
+            self._hopeless_since = None
+        elif self._hopeless_since is None:
+            self._hopeless_since = now
+            self._loop.call_later(_HOPELESS_AFTER_S + 0.01, self._changed.set)
+        return self._hopeless_since is not None and now - self._hopeless_since > _HOPELESS_AFTER_S
 
     def _standing(self) -> str:
         deployment = self._cache.get(self._aim.deployment)

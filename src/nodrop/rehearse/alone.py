@@ -13,7 +13,7 @@ from typing import Any
 from nodrop.rehearse.lives import Life
 from nodrop.rehearse.record import Outcome, Record
 
-_HEARD_WITHIN_S = 0.1
+_HEARD_WITHIN_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,14 @@ class AppFacts:
         """The facts as sentences."""
         return [
             line
-            for line in (_start(self), _end(self), _accepts(self), _finishes(self), _unready(self))
+            for line in (
+                _start(self),
+                _end(self),
+                _accepts(self),
+                _finishes(self),
+                _unready(self),
+                _options(self),
+            )
             if line
         ]
 
@@ -55,7 +62,7 @@ class AppFacts:
         }
 
     def plan_options(self) -> str:
-        """What to tell ``nodrop plan`` and ``nodrop check``: rounded up to tenths."""
+        """What to tell ``nodrop plan``: rounded up to tenths."""
         told = {"--startup-s": self.start_s, "--term-s": self.exit_s}
         return " ".join(
             f"{name} {math.ceil(value * 10) / 10:g}"
@@ -70,10 +77,9 @@ def facts_of(
     """Put together what was seen. ``asked`` and ``health`` are new connections, to the app's path
     and to its readiness path; ``slow`` are long requests."""
     signal, end = life.signalled_at, life.end
-    started = life.started if life.started is not None else life.seen
     finishes, in_flight = _in_flight(slow, signal)
     return AppFacts(
-        start_s=None if life.ready is None else _rounded(life.ready - started),
+        start_s=_started(life, asked),
         accepts_s=_accepted_until(asked, signal),
         finishes=finishes,
         in_flight=in_flight,
@@ -81,6 +87,14 @@ def facts_of(
         exit_code=life.exit_code,
         exit_s=None if signal is None or end is None else _rounded(max(0.0, end - signal)),
     )
+
+
+def _started(life: Life, asked: Sequence[Record]) -> float | None:
+    """Until the probe passed; without one until the first answer."""
+    since = life.started if life.started is not None else life.seen
+    answered = min((each.done for each in asked if not each.lost), default=None)
+    until = life.ready if life.is_probed else answered
+    return None if until is None else _rounded(until - since)
 
 
 def _accepted_until(asked: Sequence[Record], signal: float | None) -> float | None:
@@ -159,3 +173,10 @@ def _unready(facts: AppFacts) -> str:
     if facts.unready_first:
         return "says that it is not ready while it still answers: it drains by itself"
     return "its readiness path never says no before it stops answering"
+
+
+def _options(facts: AppFacts) -> str:
+    if not (told := facts.plan_options()):
+        return ""
+    start = f"; nodrop check --start-up-s {facts.start_s:.1f}" if facts.start_s else ""
+    return f"to use these figures: nodrop plan {told}{start}"

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from nodrop.rehearse.http1 import Response
 from nodrop.rehearse.record import Outcome, Record
 from nodrop.rehearse.stream import End, Ended
 
@@ -134,13 +135,14 @@ class _Client:
     async def echo(self, payload: bytes, *, name: int, intended: float) -> Record:
         """Have one message echoed, on one connection or the next."""
         loop = asyncio.get_running_loop()
-        outcome, status, self._sent, last = Outcome.OK, 0, 0.0, self._connection
+        outcome, status, self._sent = Outcome.OK, 0, 0.0
+        last: EchoConnection | Response | None = self._connection
         try:
             async with asyncio.timeout(self._spec.timeout_s):
                 last, answer = await self._until_answered(payload)
             outcome = Outcome.OK if answer == payload else Outcome.WRONG_BODY
         except Ended as ended:
-            outcome, status = ended.outcome, ended.status
+            outcome, status, last = ended.outcome, ended.status, ended.response or last
         except TimeoutError:
             outcome = Outcome.TIMEOUT
             self._abort()

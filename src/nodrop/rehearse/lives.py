@@ -27,7 +27,8 @@ class Life:
     """One pod. Times are when we learned of it (``loop.time()``), None while it has not been.
 
     ``exited`` is the end of its last container. Where no Event tells of the signal (a real
-    cluster) it was sent when a preStop of ``pre_stop_s`` was over, or at once.
+    cluster) it was sent when a preStop of ``pre_stop_s`` was over, or at once. ``is_probed``: a
+    readinessProbe stands behind ``ready``; without one a pod is starting until it has answered.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Life:
     exit_code: int | None = None
     has_pre_stop: bool = False
     pre_stop_s: float = 0.0
+    is_probed: bool = True
 
     @property
     def phase(self) -> Phase:
@@ -81,7 +83,8 @@ class Life:
         if self.end is not None and at >= self.end:
             return "killed" if self.exit_code == _KILLED else "ended"
         if self.deleting is None or at < self.deleting:
-            return "serving" if self.ready is not None and at >= self.ready else "starting"
+            since = self.ready if self.is_probed else self.first_answer
+            return "serving" if since is not None and at >= since else "starting"
         if self.signalled_at is not None and at >= self.signalled_at:
             return "after SIGTERM"
         if self.withdrawn is not None and at < self.withdrawn:
@@ -91,7 +94,10 @@ class Life:
 
     def phase_of_loss(self, at: float) -> LifePhase:
         """The same for a request that failed then: what broke it may be heard of later."""
-        if self.deleting is not None and at < self.deleting <= at + _HEARD_WITHIN_S:
+        soon = at + _HEARD_WITHIN_S
+        if self.exit_code == _KILLED and self.end is not None and at < self.end <= soon:
+            return self.phase_at(self.end)
+        if self.deleting is not None and at < self.deleting <= soon:
             return self.phase_at(self.deleting)
         return self.phase_at(at)
 
@@ -179,6 +185,7 @@ class Lives:
             revision=labels_of(pod).get("pod-template-hash", ""),
             has_pre_stop=bool(hooks),
             pre_stop_s=max(sleeps, default=0.0),
+            is_probed=any("readinessProbe" in each for each in pod["spec"].get("containers") or ()),
         )
         self.pods[life.name] = self._by_uid[life.uid] = life
         return life

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from nodrop.rehearse.http1 import Response
 from nodrop.rehearse.record import Outcome
 
 _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
@@ -18,6 +19,7 @@ class Ended(Exception):
 
     ``clean``: the other side said good-bye in the words of its protocol; what it had not taken by
     then may be sent to another. ``outcome`` is what that means for a message that was under way.
+    ``response``: what was answered instead of opening the connection.
     """
 
     def __init__(
@@ -28,12 +30,14 @@ class Ended(Exception):
         code: int = 0,
         status: int = 0,
         why: str = "",
+        response: Response | None = None,
     ) -> None:
         super().__init__(why or str(outcome))
         self.outcome = outcome
         self.clean = clean
         self.code = code
         self.status = status
+        self.response = response
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,8 @@ class WebSocket(asyncio.Protocol):
             return b""
         if head[9:12] != b"101":
             status = int(head[9:12]) if head[9:12].isdigit() else 0
-            self._end(Ended(outcome_of_status(status), status=status))
+            refusal = Response(status, head, b"", reusable=False)
+            self._end(Ended(outcome_of_status(status), status=status, response=refusal))
             self.abort()
             return b""
         self.response = Response(101, head, b"", reusable=False)

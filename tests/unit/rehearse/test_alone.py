@@ -36,6 +36,12 @@ def test_an_app_that_ends_at_once() -> None:
     assert "takes no new connection after SIGTERM" in "\n".join(facts.lines())
 
 
+def test_without_a_probe_the_first_answer_tells_when_it_has_started() -> None:
+    pod = Life("a", "v1", 0.0, started=0.5, ready=0.5, is_probed=False)
+    asked = [record(1.0, 1.0, Outcome.REFUSED), record(2.0, 2.1)]
+    assert facts_of(pod, asked=asked, health=[], slow=[]).start_s == 1.6
+
+
 def test_what_was_not_seen_is_not_claimed() -> None:
     facts = facts_of(Life("a", "v1", 0.0), asked=[], health=[], slow=[])
     assert (facts.start_s, facts.accepts_s, facts.finishes, facts.unready_first) == (

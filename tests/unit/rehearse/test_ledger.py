@@ -67,9 +67,16 @@ def test_where_no_event_tells_of_the_signal_it_came_after_the_hook() -> None:
     assert [life.phase_at(at) for at in (12, 15)] == ["preStop", "after SIGTERM"]
 
 
+def test_without_a_probe_a_pod_is_starting_until_it_has_answered_s7() -> None:
+    """S7: nothing stands behind its Ready condition."""
+    life = Life("a", "v1", 0, ready=0.1, first_answer=3.0, is_probed=False)
+    assert [life.phase_at(at) for at in (1, 4)] == ["starting", "serving"]
+
+
 def test_a_loss_just_before_the_watch_tells_of_the_end_is_the_ends() -> None:
     assert CLUSTER.phase_of_loss(9.95) == "after SIGTERM"
     assert CLUSTER.phase_of_loss(9.5) == "serving"
+    assert DRAINED.phase_of_loss(29.95) == "killed"
 
 
 @pytest.mark.parametrize(
