@@ -126,9 +126,13 @@ async def _until_served(admin: AdminSocket, count: int) -> None:
 
 
 def served(text: str) -> int:
-    """How many of our endpoints take requests, in HAProxy's ``show servers state``."""
-    rows = (line.split() for line in text.splitlines() if f" {_NETWORK}." in line)
-    return sum(row[6] == "0" for row in rows)
+    """How many of our endpoints take requests, in HAProxy's ``show servers state``.
+
+    One may be a server of several sections; it counts once it is ready in all of them.
+    """
+    rows = [line.split() for line in text.splitlines() if f" {_NETWORK}." in line]
+    waiting = {row[4] for row in rows if row[6] != "0"}
+    return len({row[4] for row in rows} - waiting)
 
 
 @asynccontextmanager

@@ -24,7 +24,10 @@ from nodrop.model.kinds import DEPLOYMENT
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
 
-FREE_PORTS = ("--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
+FREE_PORTS = (
+    *("--http-port", "0", "--https-port", "0", "--api-port", "0"),
+    *("--bind", "127.0.0.1"),
+)
 _STOP_TIMEOUT_S = 120.0
 _AVAILABLE_TIMEOUT_S = 180.0
 _ANSWER_TIMEOUT_S = 30.0

@@ -158,7 +158,10 @@ class Soak:
         targets = {
             name: Target(address, port, f"{address}:{port}") for name, (_, port) in PORTS.items()
         }
-        return Entrances(self._engine.url, target_of(self._engine.url), targets)
+        info, web = self._engine.info, target_of(self._engine.url)
+        tls_port = info["https"]["ports"][0]
+        tls = Target(web.address, tls_port, f"{web.address}:{tls_port}")
+        return Entrances(self._engine.url, web, tls, targets)
 
     def _tell(self, kind: Kind, took_s: float, *, killed: bool) -> None:
         also = ", control plane killed" if killed else ""

@@ -25,10 +25,11 @@ _DOWNLOAD_BYTES, _DOWNLOAD_S = 400_000, 1.5
 
 @dataclass(frozen=True, slots=True)
 class Entrances:
-    """Where clients come in: the Ingress, and ports of the Service's own address by name."""
+    """Where clients come in: the Ingress by HTTP and HTTPS, and the Service's own ports by name."""
 
     url: str
     web: Target
+    tls: Target
     service: Mapping[str, Target]
 
 

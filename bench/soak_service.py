@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.manifests import service
+from bench.manifests import ingress, service
 from nodrop.model.meta import Obj
 
 NAME = "soak"
@@ -46,7 +46,7 @@ def objects(kind: Kind, number: int, *, drain: Mapping[str, str] | None = None) 
     """The ``number``-th version. ``drain``: annotations of the pods."""
     ports = {f"{name.upper()}_PORT": str(port) for name, (port, _) in PORTS.items()}
     env = {**ports, "PORT": ports["HTTP_PORT"], **kind.env}
-    deployment, _, ingress = service(
+    deployment, *_ = service(
         NAME,
         (sys.executable, str(APP)),
         replicas=REPLICAS,
@@ -61,7 +61,7 @@ def objects(kind: Kind, number: int, *, drain: Mapping[str, str] | None = None) 
     container["ports"] = [
         {"name": name, "containerPort": port} for name, (port, _) in PORTS.items()
     ]
-    return [deployment, _service(), ingress]
+    return [deployment, _service(), _ingress()]
 
 
 def _service() -> Obj:
@@ -72,3 +72,12 @@ def _service() -> Obj:
         "metadata": {"name": NAME, "namespace": "default"},
         "spec": {"selector": {"app": NAME}, "ports": ports},
     }
+
+
+def _ingress() -> Obj:
+    """Every host: gRPC by its path, all else by HTTP."""
+    made = ingress(NAME)
+    backend = {"service": {"name": NAME, "port": {"name": "grpc"}}}
+    grpc = {"path": "/soak.Soak", "pathType": "Prefix", "backend": backend}
+    made["spec"]["rules"][0]["http"]["paths"].append(grpc)
+    return made

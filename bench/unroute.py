@@ -22,8 +22,8 @@ from nodrop.rehearse.summary import Tally
 
 _APP = Path(__file__).with_name("ready_app.py")
 _NAME = "unroute"
-_RATE = 1000.0
-_REPLICAS = 4
+_RATE = 500.0
+_REPLICAS = 2
 _SHAPE = (
     *("--post-share", "0", "--slow-share", "0", "--fresh-share", "0.05"),
     *("--version-header", "X-Read-At"),

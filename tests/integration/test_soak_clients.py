@@ -6,6 +6,7 @@ A graceful end costs nothing on any protocol; one that is not is seen and told a
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections import Counter
@@ -13,12 +14,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
+import trustme
 
-from bench.clients import http1, rpc, tcp
+from bench.clients import http1, http2, rpc, tcp
 from bench.engine import free_port, until_answered
 from bench.soak_app import event_data
+from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.rehearse.echoes import Connect, EchoConnection, EchoLoad, EchoSpec
 from nodrop.rehearse.record import Outcome, Record
 from nodrop.rehearse.schedule import Target
@@ -122,15 +126,79 @@ async def test_a_graceful_end_is_clean_and_costs_no_message(kind: str) -> None:
     assert [end.clean for end in ends] == [True] * 4
 
 
-def patient(connect: Connect) -> Connect:
+TLS_FRONT = """\
+global
+  maxconn 500
+  hard-stop-after 20s
+defaults
+  mode http
+  timeout client 60s
+  timeout connect 5s
+  timeout server 60s
+frontend tls
+  bind 127.0.0.1:{port} ssl crt {pem} alpn h2,http/1.1
+  default_backend app
+backend app
+  server app {app.address}:{app.port}
+"""
+
+
+@asynccontextmanager
+async def tls_front(app: Target, folder: Path) -> AsyncIterator[tuple[Target, int]]:
+    """HAProxy that speaks HTTP/2 in front of ``app``; where it listens, and its pid."""
+    port = free_port()
+    pem = folder / "server.pem"
+    trustme.CA().issue_cert("soak.test").private_key_and_cert_chain_pem.write_to_path(pem)
+    config = folder / "front.cfg"
+    config.write_text(TLS_FRONT.format(port=port, pem=pem, app=app))
+    process = await asyncio.create_subprocess_exec(str(find_binary()), "-db", "-f", str(config))
+    try:
+        yield Target("127.0.0.1", port, f"127.0.0.1:{port}"), process.pid
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_http2_verifies_every_byte_and_a_goaway_is_clean(tmp_path: Path) -> None:
+    """The server's good-bye, with requests under way, costs none of them; then nobody listens."""
+    records: list[Record] = []
+    ends: list[End] = []
+    async with app(free_ports(), "graceful") as behind, tls_front(behind.web, tmp_path) as front:
+        target, pid = front
+
+        def sink(record: Record) -> None:
+            records.append(record)
+            if len(records) == 60:
+                os.kill(pid, signal.SIGUSR1)
+            if record.lost:
+                load.stop()
+
+        load = EchoLoad(
+            EchoSpec("HTTP2", connections=3, rate=50, payload_bytes=3000),
+            patient(partial(http2.Http2.connect, target), tries=20),
+            sink=sink,
+            on_end=ends.append,
+        )
+        await load.run()
+    good = [record for record in records if not record.lost]
+    assert len(good) >= 60
+    assert {(record.version, record.pod) for record in good} == {("v1", "p-1")}
+    assert {record.outcome for record in records} == {Outcome.OK, Outcome.REFUSED}
+    assert all(end.clean for end in ends)
+
+
+def patient(connect: Connect, *, tries: int = 1000) -> Connect:
     """Connects as soon as somebody listens."""
 
     async def connected() -> EchoConnection:
+        nonlocal tries
         while True:
             try:
                 return await connect()
             except Ended as ended:
-                if ended.outcome is not Outcome.REFUSED:
+                tries -= 1
+                if ended.outcome is not Outcome.REFUSED or tries < 0:
                     raise
                 await asyncio.sleep(0.05)
 
