@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from bench.clients import http1, rpc, tcp
+from bench.clients import http1, http2, rpc, tcp
 from bench.soak_app import event_data
 from nodrop.rehearse.echoes import Connect, EchoLoad, EchoSpec
 from nodrop.rehearse.process import LoadProcess, arguments_for
@@ -53,6 +53,8 @@ CLIENTS: Mapping[str, ClientKind] = {
     "GRPC-STREAM": ClientKind(
         2, 8, 200, lambda at: partial(rpc.Rpc.connect, at.service["grpc"], "Split")
     ),
+    "GRPC-INGRESS": ClientKind(2, 10, 200, lambda at: partial(rpc.Rpc.connect, at.web, "Echo")),
+    "HTTP2": ClientKind(3, 10, 2000, lambda at: partial(http2.Http2.connect, at.tls)),
     "CHUNKED": ClientKind(4, 10, 4000, lambda at: _http1(at.web, http1.chunked)),
     "CONTINUE": ClientKind(2, 10, 4000, lambda at: _http1(at.web, http1.expecting)),
     "PIPELINED": ClientKind(2, 10, 300, lambda at: _http1(at.web, http1.pipelined)),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.harness import Engine
+from tests.system.site import Site, deploy
 
 
 @pytest.fixture
@@ -37,3 +38,8 @@ def new_engine(short_tmp: Path) -> Iterator[Callable[[], Engine]]:
 @pytest.fixture
 def engine(new_engine: Callable[[], Engine]) -> Engine:
     return new_engine().serve()
+
+
+@pytest.fixture
+async def site(engine: Engine, tmp_path: Path) -> Site:
+    return await deploy(engine, tmp_path)

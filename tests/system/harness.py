@@ -28,7 +28,7 @@ from nodrop.statedir import StateDir
 
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello"
-_SERVE = ("--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
+_SERVE = ("--http-port", "0", "--https-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
 
 
 class Engine:

@@ -7,136 +7,17 @@ GETs and POSTs, and all of them are answered.
 from __future__ import annotations
 
 import asyncio
-import json
 import resource
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import pytest
 
-from bench.manifests import service
-from nodrop.model.meta import Obj
-from nodrop.rehearse.http1 import ResponseReader
-from nodrop.rehearse.schedule import Mix
-from tests.system.harness import Engine, Traffic, apply
+from tests.system.harness import apply
+from tests.system.site import HOST, Recorded, Site, ingress, statuses
 
-RECORDER = Path(__file__).with_name("recorder.py")
-HOST = "shop.test"
 _ANSWER_S = 60.0
-GETS = Mix(post_share=0, slow_share=0, fresh_share=0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """One request as a pod read it."""
-
-    pod: str
-    head: str
-    body_bytes: int
-    body: str
-
-    @property
-    def path(self) -> str:
-        return self.head.split(" ")[1]
-
-    def values(self, name: str) -> list[str]:
-        pairs = (line.partition(":") for line in self.head.split("\r\n")[1:])
-        return [value.strip() for field, _, value in pairs if field.lower() == name.lower()]
-
-    def names(self) -> set[str]:
-        return {line.partition(":")[0].lower() for line in self.head.split("\r\n")[1:]}
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The engine under attack: its web address, and what its pods have recorded."""
-
-    engine: Engine
-    record: Path
-    port: int
-
-    def recorded(self, mark: str = "") -> list[Recorded]:
-        """Requests with ``mark`` in their head."""
-        text = self.record.read_text() if self.record.exists() else ""
-        lines = text[: text.rfind("\n") + 1].splitlines()  # a line may be half written
-        found = (Recorded(**json.loads(line)) for line in lines)
-        return [each for each in found if mark in each.head]
-
-    @asynccontextmanager
-    async def bystanders(self) -> AsyncIterator[Traffic]:
-        """Well-behaved clients beside the block; all of their requests must be answered."""
-        async with Traffic(self.engine.url, rate=100, host=HOST, mix=GETS) as traffic:
-            await traffic.seen(20)
-            yield traffic
-            await traffic.seen(20)
-        assert traffic.lost == []
-
-    async def send(self, *pieces: bytes) -> list[int]:
-        """Send bytes on a new connection, say that no more follow; the statuses of all answers."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-            if writer.can_write_eof():
-                writer.write_eof()
-            async with asyncio.timeout(_ANSWER_S):
-                return statuses(await reader.read())
-        except OSError:  # ended in the middle of what we sent
-            return []
-        finally:
-            writer.close()
-
-
-def statuses(received: bytes) -> list[int]:
-    """The status of each answer of a connection that is over."""
-    found = []
-    while received:
-        head, _, rest = received.partition(b"\r\n\r\n")
-        response = ResponseReader().feed(head + b"\r\nContent-Length: 0\r\nX: \r\n\r\n") or None
-        lengths = [
-            int(line.partition(b":")[2])
-            for line in head.lower().split(b"\r\n")
-            if line.startswith(b"content-length:")
-        ]
-        found.append(response.status if response else int(head.split()[1]))
-        received = rest[lengths[0] :] if lengths else b""
-    return found
-
-
-def ingress(paths: Sequence[tuple[str, str]]) -> Obj:
-    """Paths of one host."""
-    rules = [
-        {
-            "path": path,
-            "pathType": "Prefix",
-            "backend": {"service": {"name": name, "port": {"name": "http"}}},
-        }
-        for path, name in paths
-    ]
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {"name": "shop", "namespace": "default"},
-        "spec": {"rules": [{"host": HOST, "http": {"paths": rules}}]},
-    }
-
-
-@pytest.fixture
-async def site(engine: Engine, tmp_path: Path) -> Site:
-    """Two services behind one host: ``public`` at / and ``admin`` at /admin."""
-    record = tmp_path / "record.jsonl"
-    documents: list[Obj] = []
-    for name in ("public", "admin"):
-        command = (sys.executable, str(RECORDER))
-        env = {"RECORD": str(record), "NAME": name}
-        documents += service(name, command, replicas=1, env=env)[:2]
-    await apply(engine, [*documents, ingress([("/", "public"), ("/admin", "admin")])], wait=True)
-    return Site(engine, record, int(engine.url.rpartition(":")[2]))
 
 
 def request(path: str, *lines: str, method: str = "GET", body: bytes = b"") -> bytes:
@@ -406,3 +287,15 @@ async def test_a_huge_body_costs_the_proxy_no_memory(site: Site) -> None:
     (seen,) = site.recorded("/huge")
     assert seen.body_bytes == len(piece) * count
     assert grown < 30_000_000
+
+
+async def test_a_body_beyond_the_ingress_limit_is_refused_unread(site: Site) -> None:
+    """413 for what announces more than proxy-body-size; no pod sees it."""
+    limit = {"nodrop.dev/proxy-body-size": "1m"}
+    await apply(site.engine, [ingress(limit)], wait=True)
+    async with site.bystanders():
+        head = post("/large", "Content-Length: 1048577", body=b"")
+        assert await site.send(head) == [413]
+        body = bytes(1048576)
+        assert await site.send(post("/fits", f"Content-Length: {len(body)}", body=body)) == [200]
+    assert site.recorded("/large") == []
