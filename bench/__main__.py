@@ -13,7 +13,18 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench import endpoints, idle, killed, load, plan, ready, start, throughput, unroute
+from bench import (
+    endpoints,
+    idle,
+    killed,
+    load,
+    logging_cost,
+    plan,
+    ready,
+    start,
+    throughput,
+    unroute,
+)
 from bench.engine import BenchFailed, say
 from bench.figures import Figure, row_of
 
@@ -33,6 +44,7 @@ SECTIONS: dict[str, Measure] = {
     "probes": idle.measure_many,
     "plan": plan.measure,
     "load": load.measure,
+    "logging": logging_cost.measure,
 }
 
 

@@ -39,6 +39,15 @@ class StateDir:
         return self.root / "engine.log"
 
     @property
+    def access_log(self) -> Path:
+        return self.root / "access.log"
+
+    @property
+    def log_socket(self) -> Path:
+        """Where the engine takes the proxy's lines about requests."""
+        return self.sockets / "requests.sock"
+
+    @property
     def pki(self) -> Path:
         return self.root / "pki"
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from signal import Signals
 
 from nodrop.agent.deadline import Deadline
 from nodrop.agent.hooks import run_hook
 from nodrop.agent.notes import DONE, POST_START, PRE_STOP, SIGNALLED, STOP
+from nodrop.agent.observer import HookName
 from nodrop.agent.plan.probes import (
     ProbeKind,
     ProbeState,
@@ -150,7 +151,7 @@ class ContainerRun:
         over = self.past_hook.is_set() or self.state.notes.get(POST_START) == DONE
         if hook is None or over:
             return True
-        failure = await self._hook(hook)
+        failure = await self._observed("postStart", self._hook(hook))
         if failure is None:
             await self._pod.host.runtime.note(self.state.id, POST_START, DONE)
             return True
@@ -218,7 +219,7 @@ class ContainerRun:
         first_s = loop.time()
         while not self._probing_is_over(kind):
             if is_due(probe, loop.time() - self._started_s):
-                result = await self._ask(probe)
+                result = await self._ask(kind, probe)
                 if self._probing_is_over(kind):
                     return
                 state = await self._count(kind, probe, state, result)
@@ -231,7 +232,7 @@ class ContainerRun:
             return True
         return kind != "readiness" and self._pod.terminating.is_set()
 
-    async def _ask(self, probe: Probe) -> ProbeResult:
+    async def _ask(self, kind: ProbeKind, probe: Probe) -> ProbeResult:
         target = target_of(
             probe.handler,
             container=self.state.id,
@@ -239,7 +240,10 @@ class ContainerRun:
             ports=self._container.ports,
         )
         for _ in range(_TRIES):
+            began_s = asyncio.get_running_loop().time()
             result = await self._pod.host.prober.probe(target, timeout_s=probe.timeout_s)
+            took_s = asyncio.get_running_loop().time() - began_s
+            self._pod.host.observer.probed(kind, result.outcome, took_s)
             if result.outcome != "error":
                 break
         return result
@@ -306,7 +310,8 @@ class ContainerRun:
             now = self._pod.host.clock.now()
             already_s = max(0.0, (now - datetime.fromisoformat(begun)).total_seconds())
         try:
-            failure = await self._deadline.cut(self._hook(hook, already_s))
+            hooked = self._deadline.cut(self._hook(hook, already_s))
+            failure = await self._observed("preStop", hooked)
         except TimeoutError:
             failure = "the grace period ended before the hook did"
         if failure is not None:
@@ -314,6 +319,17 @@ class ContainerRun:
                 "Warning", Reason.FAILED_PRE_STOP_HOOK, f"PreStopHook failed: {failure}"
             )
         await self._pod.host.runtime.note(self.state.id, PRE_STOP, DONE)
+
+    async def _observed(self, name: HookName, hook: Awaitable[str | None]) -> str | None:
+        """The hook's failure, told to the observer; cut short it has failed too."""
+        began_s, succeeded = asyncio.get_running_loop().time(), False
+        try:
+            failure = await hook
+            succeeded = failure is None
+            return failure
+        finally:
+            took_s = asyncio.get_running_loop().time() - began_s
+            self._pod.host.observer.hooked(name, succeeded, took_s)
 
     async def _hook(self, hook: Handler, already_s: float = 0.0) -> str | None:
         return await run_hook(

@@ -43,10 +43,15 @@ def build_app(
     logs: LogSource,
     clock: Clock,
     routes: Iterable[web.AbstractRouteDef] = (),
+    around: Iterable[Middleware] = (),
 ) -> web.Application:
-    """The application. ``routes`` are served besides, under the same credentials."""
+    """The application. ``routes`` are served besides, under the same credentials.
+
+    ``around`` are middlewares that see every request first, and its answer last.
+    """
     app = web.Application(
-        middlewares=[_with_status_errors, _credentials(auth)], client_max_size=BODY_LIMIT_BYTES
+        middlewares=[*around, _with_status_errors, _credentials(auth)],
+        client_max_size=BODY_LIMIT_BYTES,
     )
     app[_OPEN] = set()
     app.on_shutdown.append(_end_open_requests)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from itertools import groupby
 
-from nodrop.model.kinds import KINDS, Kind
+from nodrop.model.kinds import KINDS, MEASURED, Kind
 from nodrop.model.meta import Obj
 
 #: The API level that we speak for, as kubectl's version skew check reads it.
@@ -13,6 +13,8 @@ GIT_VERSION = "v1.33.0+nodrop"
 
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_READ_ONLY_VERBS = ("get", "list")
+_SERVED = (*KINDS, *MEASURED)
 _SUBRESOURCE_VERBS = {
     "status": ("get", "patch", "update"),
     "scale": ("get", "patch", "update"),
@@ -70,7 +72,7 @@ def group(name: str) -> Obj | None:
 
 def resource_list(group_name: str, version_name: str) -> Obj | None:
     """``/api/v1`` and ``/apis/<group>/<version>``, or None."""
-    kinds = [kind for kind in KINDS if (kind.group, kind.version) == (group_name, version_name)]
+    kinds = [kind for kind in _SERVED if (kind.group, kind.version) == (group_name, version_name)]
     if not kinds:
         return None
     return {
@@ -117,13 +119,17 @@ def aggregated_content_type(version: str) -> str:
 # Private
 
 
+def _verbs(kind: Kind) -> list[str]:
+    return list(_READ_ONLY_VERBS if kind in MEASURED else _VERBS)
+
+
 def _groups() -> list[str]:
     """The groups in the order of the table, the core group (empty) first."""
-    return list(dict.fromkeys(kind.group for kind in KINDS))
+    return list(dict.fromkeys(kind.group for kind in _SERVED))
 
 
 def _group(name: str) -> Obj:
-    versions = dict.fromkeys(kind.version for kind in KINDS if kind.group == name)
+    versions = dict.fromkeys(kind.version for kind in _SERVED if kind.group == name)
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
@@ -134,7 +140,7 @@ def _resources(kind: Kind) -> list[Obj]:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": list(_VERBS),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         main["shortNames"] = list(kind.short_names)
@@ -157,7 +163,7 @@ def _subresource(kind: Kind, name: str) -> Obj:
 
 
 def _aggregated_group(name: str) -> Obj:
-    kinds = [kind for kind in KINDS if kind.group == name]
+    kinds = [kind for kind in _SERVED if kind.group == name]
     versions = [
         {
             "version": version,
@@ -175,7 +181,7 @@ def _aggregated_resource(kind: Kind) -> Obj:
         "responseKind": _response_kind(kind.group, kind.version, kind.kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": list(_VERBS),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)

@@ -75,6 +75,23 @@ def refused_options(
     return refused
 
 
+def refused_settings(
+    state: StateDir, *, access_log: bool | None, metrics_port: int | None
+) -> list[str]:
+    """Like ``refused_options``, for what clients can't see: as the engine wrote it down."""
+    from nodrop.wiring.files import read_settings
+
+    settings, refused = read_settings(state), list[str]()
+    if settings is None:
+        return refused
+    if access_log is not None and access_log != settings.access_log:
+        asked = "--access-log" if access_log else "--no-access-log"
+        refused.append(f"{asked}: it is {'on' if settings.access_log else 'off'}")
+    if metrics_port is not None and (metrics_port or None) != settings.metrics_port:
+        refused.append(f"--metrics-port {metrics_port}: it is {settings.metrics_port or 'off'}")
+    return refused
+
+
 async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple[Obj, bool]:
     """The running engine, started if need be: (engine.json, whether it was started now)."""
     if engine := await _settled(state):

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Say why a deployment, replicaset or pod is as it is."),
     "down": ("down", "Delete the objects of manifests; without any: stop everything gracefully."),
     "status": ("status", "Show deployments, pods, versions, URLs and the last events."),
+    "top": ("top", "Show what pods and services use and answer, live."),
     "logs": ("logs", "Print what a pod or a deployment's pods wrote."),
     "rollout": ("rollout", "Follow, list, undo, pause, resume or restart rollouts."),
     "kubeconfig": ("kubeconfig", "Print the kubeconfig (or its path) for kubectl."),

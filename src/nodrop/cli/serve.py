@@ -45,6 +45,17 @@ if TYPE_CHECKING:
     "address of this machine, also those that come later; NodePorts 127.0.0.1.",
 )
 @click.option(
+    "--access-log/--no-access-log",
+    default=None,
+    help="Write every request to access.log in the state folder. Default: as before, else not.",
+)
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=None,
+    help="Serve /metrics on 127.0.0.1 without credentials too; 0: no more. Default: as before.",
+)
+@click.option(
     "--base-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=None,
@@ -62,6 +73,8 @@ def serve(
     https_port: int | None,
     api_port: int | None,
     bind: tuple[str, ...],
+    access_log: bool | None,
+    metrics_port: int | None,
     base_dir: Path | None,
     log_level: str,
 ) -> None:
@@ -86,6 +99,8 @@ def serve(
         bind=bind,
         base_dir=(base_dir or Path.cwd()).absolute(),
         environment=dict(os.environ),
+        access_log=access_log,
+        metrics_port=metrics_port,
     )
     try:
         asyncio.run(_serve(Engine(options)))

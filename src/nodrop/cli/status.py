@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,27 +17,66 @@ from nodrop.model.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, INGRESS, INGRES
 from nodrop.model.meta import Obj, is_deleting
 from nodrop.statedir import StateDir
 
+if TYPE_CHECKING:
+    from nodrop.client.http import HttpClient
+
 _LAST_EVENTS = 8
+_WATCH_EVERY_S = 1.0
 
 
 @click.command(short_help="Show what runs.")
 @state_option
 @click.option("-n", "--namespace", help="Only this namespace (default: all).")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("-w", "--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="For scripts; with --watch a line a change.")
 @runs
-async def status(state: StateDir, namespace: str | None, as_json: bool) -> None:
-    """Show deployments, pods, versions, URLs and the last events."""
-    engine = engine_of(state)
-    scope = Scope(namespace)
+async def status(state: StateDir, namespace: str | None, watch: bool, as_json: bool) -> None:
+    """Show deployments, pods, versions, URLs and the last events.
+
+    With --watch the view is drawn anew every second on a terminal; elsewhere it is printed again
+    whenever it has changed.
+    """
     async with connect(state) as client:
-        deployments = (await client.list(DEPLOYMENT, scope)).items
-        pods = (await client.list(POD, scope)).items
-        slices = (await client.list(ENDPOINTSLICE, scope)).items
-        ingresses = (await client.list(INGRESS)).items
-        classes = (await client.list(INGRESSCLASS)).items
-        events = (await client.list(EVENT, scope)).items
+
+        async def report() -> Obj:
+            return await _report(client, engine_of(state), namespace)
+
+        if watch:
+            await _watch(report, as_json=as_json)
+        elif as_json:
+            click.echo(json.dumps(await report(), indent=2))
+        else:
+            click.echo(_text(await report()))
+
+
+async def _watch(report: Callable[[], Awaitable[Obj]], *, as_json: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from nodrop.cli.live import print_changes, show
+
+    async def text() -> str:
+        return json.dumps(await report()) if as_json else _text(await report()) + "\n"
+
+    async def view() -> Text:
+        return Text(_text(await report()), no_wrap=True, overflow="ellipsis")
+
+    if as_json or not sys.stdout.isatty():
+        await print_changes(text, every_s=_WATCH_EVERY_S)
+    else:
+        await show(view, every_s=_WATCH_EVERY_S, console=Console())
+
+
+async def _report(client: HttpClient, engine: Obj, namespace: str | None) -> Obj:
+    scope = Scope(namespace)
+    deployments = (await client.list(DEPLOYMENT, scope)).items
+    pods = (await client.list(POD, scope)).items
+    slices = (await client.list(ENDPOINTSLICE, scope)).items
+    ingresses = (await client.list(INGRESS)).items
+    classes = (await client.list(INGRESSCLASS)).items
+    events = (await client.list(EVENT, scope)).items
     shown = [one for one in ingresses if namespace in (None, one["metadata"]["namespace"])]
-    report = {
+    return {
         "engine": engine,
         "deployments": [_deployment(deployment) for deployment in deployments],
         "pods": [_pod(pod, serving(slices)) for pod in pods],
@@ -48,10 +89,6 @@ async def status(state: StateDir, namespace: str | None, as_json: bool) -> None:
         ),
         "events": [_event(event) for event in latest_events(events, pods)],
     }
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
-    else:
-        _print(report)
 
 
 def serving(slices: tuple[Obj, ...]) -> set[str]:
@@ -118,28 +155,30 @@ def _event(event: Obj) -> Obj:
     }
 
 
-def _print(report: Obj) -> None:
+def _text(report: Obj) -> str:
     engine = report["engine"]
-    click.echo(
+    blocks = [
         f"engine pid {engine['pids']['engine']}, API {engine['api']['url']}, "
         f"HTTP {', '.join(engine['http']['urls'])}"
-    )
+    ]
     for title, rows in (("deployments", report["deployments"]), ("pods", report["pods"])):
-        click.echo("")
         if rows:
-            click.echo(_columns([[name.upper() for name in rows[0]], *map(_cells, rows)]))
+            blocks.append(_columns([[name.upper() for name in rows[0]], *map(_cells, rows)]))
         else:
-            click.echo(f"no {title}")
+            blocks.append(f"no {title}")
     if report["urls"]:
-        click.echo("\n" + "\n".join(report["urls"]))
+        blocks.append("\n".join(report["urls"]))
     if report["events"]:
-        click.echo("\nlast events")
-    for event in report["events"]:
-        times = f" (x{event['count']})" if event["count"] > 1 else ""
-        click.echo(
-            f"{event['time']}  {event['type']:<7}  {event['reason']}  {event['object']}: "
-            f"{event['message']}{times}"
-        )
+        blocks.append("\n".join(["last events", *map(_told, report["events"])]))
+    return "\n\n".join(blocks)
+
+
+def _told(event: Obj) -> str:
+    times = f" (x{event['count']})" if event["count"] > 1 else ""
+    return (
+        f"{event['time']}  {event['type']:<7}  {event['reason']}  {event['object']}: "
+        f"{event['message']}{times}"
+    )
 
 
 def _columns(rows: list[list[str]]) -> str:

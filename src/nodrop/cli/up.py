@@ -36,12 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ports:
-    """What the engine is to listen on; None and empty: as it likes."""
+    """What the engine is to listen on and to log; None and empty: as it likes."""
 
     http_port: int | None
     https_port: int | None
     api_port: int | None
     bind: tuple[str, ...]
+    access_log: bool | None
+    metrics_port: int | None
 
     def arguments(self) -> list[str]:
         found = [f"--bind={address}" for address in self.bind]
@@ -51,6 +53,10 @@ class _Ports:
             found.append(f"--https-port={self.https_port}")
         if self.api_port is not None:
             found.append(f"--api-port={self.api_port}")
+        if self.access_log is not None:
+            found.append("--access-log" if self.access_log else "--no-access-log")
+        if self.metrics_port is not None:
+            found.append(f"--metrics-port={self.metrics_port}")
         return found
 
 
@@ -112,6 +118,8 @@ class _Report:
 @click.option("--https-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
 @click.option("--api-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
 @click.option("--bind", multiple=True, help="As in nodrop serve.")
+@click.option("--access-log/--no-access-log", default=None, help="As in nodrop serve.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 @runs
 async def up(
@@ -124,6 +132,8 @@ async def up(
     https_port: int | None,
     api_port: int | None,
     bind: tuple[str, ...],
+    access_log: bool | None,
+    metrics_port: int | None,
     as_json: bool,
 ) -> int:
     """Apply manifests, follow the rollout, print the URLs.
@@ -133,7 +143,14 @@ async def up(
     code 1 if the rollout fails: it says why, and the version that ran before keeps serving.
     """
     report = _Report(as_json=as_json)
-    ports = _Ports(http_port=http_port, https_port=https_port, api_port=api_port, bind=bind)
+    ports = _Ports(
+        http_port=http_port,
+        https_port=https_port,
+        api_port=api_port,
+        bind=bind,
+        access_log=access_log,
+        metrics_port=metrics_port,
+    )
     try:
         with interrupted_as(report.interrupted):
             failed = await _up(
@@ -191,7 +208,7 @@ async def _up(
 
 
 async def _engine(report: _Report, state: StateDir, ports: _Ports) -> tuple[Obj, bool]:
-    from nodrop.cli.background import ensure_engine, refused_options
+    from nodrop.cli.background import ensure_engine, refused_options, refused_settings
 
     engine, started = await ensure_engine(state, ports.arguments())
     if started:
@@ -204,7 +221,7 @@ async def _engine(report: _Report, state: StateDir, ports: _Ports) -> tuple[Obj,
         https_port=ports.https_port,
         api_port=ports.api_port,
         bind=ports.bind,
-    ):
+    ) + refused_settings(state, access_log=ports.access_log, metrics_port=ports.metrics_port):
         raise Failure(
             f"the engine runs already, with other options: {'; '.join(refused)}",
             hint="to change them: nodrop down, then nodrop up again (objects are kept)",

@@ -13,7 +13,7 @@ from nodrop.client.actions import Action, Create, Delete, Emit, Plan
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.clock import Clock
-from nodrop.controllers.interface import Controller, Outcome, Watch
+from nodrop.controllers.interface import Controller, Observer, Outcome, Unobserved, Watch
 from nodrop.model.errors import ApiError, conflict
 from nodrop.model.meta import Obj, ObjectKey, Uid, key_of, labels_of, object_kind, revision_of
 
@@ -102,6 +102,10 @@ class WorkQueue:
         if key in self._waiting:
             self._ready.put_nowait(key)
 
+    def __len__(self) -> int:
+        """How many keys wait to be looked at."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Drop all timers."""
         for timer in self._timers.values():
@@ -158,6 +162,7 @@ class _Runner(Generic[S]):
     trace: Trace
     queue: WorkQueue
     on_bug: OnBug = raise_bug
+    observer: Observer = field(default_factory=Unobserved)
 
     def on_event(self, event: WatchEvent, before: Obj | None) -> None:
         """Cache subscriber: queue the keys that the changed object concerns, before and after."""
@@ -180,13 +185,19 @@ class _Runner(Generic[S]):
     async def work(self) -> None:
         while True:
             key = await self.queue.get()
+            began_s, failed = asyncio.get_running_loop().time(), ""
             try:
-                await self._reconcile(key)
+                failed = await self._reconcile(key)
             except Exception as bug:
+                failed = "Bug"
                 self.queue.add_failed(key)
                 self.on_bug(f"{self.controller.name}: {key}", bug)
             finally:
                 self.queue.done(key)
+            took_s = asyncio.get_running_loop().time() - began_s
+            self.observer.reconciled(
+                self.controller.name, took_s, error=failed, waiting=len(self.queue)
+            )
 
     # Private
 
@@ -197,21 +208,23 @@ class _Runner(Generic[S]):
         except Exception as bug:
             self.on_bug(f"{self.controller.name}: whom {key_of(obj)} concerns", bug)
 
-    async def _reconcile(self, key: ObjectKey) -> None:
+    async def _reconcile(self, key: ObjectKey) -> str:
+        """Look at ``key`` once; returns the reason of an API error, else nothing."""
         snapshot = self.controller.read(self.cache, key, self.clock.now())
         if snapshot is None:
             self.queue.forget(key)
-            return
+            return ""
         plan = self.controller.decide(snapshot)
         self._record(key, plan)
         applied = await self._apply(snapshot, plan)
         await self._wait_seen(key, applied)
         if applied.error is not None:
             self._retry(key, applied.error)
-            return
+            return applied.error.reason
         self.queue.forget(key)
         if plan.look_again_after_s is not None:
             self.queue.add_after(key, plan.look_again_after_s)
+        return ""
 
     def _record(self, key: ObjectKey, plan: Plan) -> None:
         if plan.actions:
@@ -322,6 +335,7 @@ async def run_controller(
     resync_s: float = RESYNC_S,
     patience_s: float = 0.0,
     on_bug: OnBug = raise_bug,
+    observer: Observer | None = None,
 ) -> None:
     """Run one controller until cancelled: at most ``workers`` keys at a time.
 
@@ -332,7 +346,9 @@ async def run_controller(
     missing owners and missing pods.
     """
     queue = WorkQueue(patience_s=patience_s)
-    runner = _Runner(controller, cache, client, clock, trace, queue, on_bug)
+    runner = _Runner(
+        controller, cache, client, clock, trace, queue, on_bug, observer or Unobserved()
+    )
     await cache.synced()
     cache.subscribe(runner.on_event)
     runner.look_at_everything()

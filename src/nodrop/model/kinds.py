@@ -56,6 +56,10 @@ INGRESSCLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses",
 PODDISRUPTIONBUDGET = Kind(
     "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, ("pdb",), (), ("status",)
 )
+#: What is measured, not stored: read-only, so not among KINDS.
+POD_METRICS = Kind("metrics.k8s.io", "v1beta1", "PodMetrics", "pods")
+NODE_METRICS = Kind("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", False)
+MEASURED: tuple[Kind, ...] = (POD_METRICS, NODE_METRICS)
 #: What is posted to ``pods/NAME/eviction``; never stored, so not among KINDS.
 EVICTION = Kind("policy", "v1", "Eviction", "evictions")
 

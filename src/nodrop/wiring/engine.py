@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nodrop.apiserver.app import ApiServer
 from nodrop.client.kubeconfig import render_kubeconfig
 from nodrop.clock import SystemClock
 from nodrop.keeper.client import KeeperClient, ensure_keeper
 from nodrop.keeper.protocol import KeeperFailure
+from nodrop.metrics.http import MetricsServer
 from nodrop.model.errors import ApiError
 from nodrop.proxy.protocol import ProxyFailure
 from nodrop.store.protocol import StoreFailure
@@ -64,6 +66,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._everything = False
         self._replace_proxy = asyncio.Event()
+        self._metrics_server = MetricsServer()
 
     def replace_proxy(self) -> None:
         """Hand over to new HAProxy processes; engine.json tells how that went."""
@@ -107,7 +110,7 @@ class Engine:
                 https_port=self._https_port(settings),
             )
             parts = build(
-                self._options,
+                replace(self._options, access_log=self._access_log(settings)),
                 store=store,
                 keeper=keeper,
                 network=network,
@@ -127,12 +130,15 @@ class Engine:
                     bind=tuple(bind),
                     api_port=api_port,
                     rehearsal=rehearsal is not None,
+                    access_log=self._access_log(settings),
+                    metrics_port=await self._listen_metrics(parts, settings),
                 ),
             )
             self._write_kubeconfig(api_port, parts.token)
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.prober.close)
             stack.push_async_callback(parts.server.stop)
+            stack.push_async_callback(self._metrics_server.stop)
             await self._serve(
                 parts,
                 keeper,
@@ -170,6 +176,27 @@ class Engine:
         if not asked and settings and settings.https_port:
             return settings.https_port
         return 0 if asked is None and self._options.http_port == 0 else asked
+
+    def _access_log(self, settings: Settings | None) -> bool:
+        """As asked for, else as before."""
+        asked = self._options.access_log
+        return asked if asked is not None else bool(settings and settings.access_log)
+
+    async def _listen_metrics(self, parts: Parts, settings: Settings | None) -> int | None:
+        """The port for who scrapes without credentials, if one was ever asked for; 0 ends it."""
+        asked = self._options.metrics_port
+        port = asked if asked is not None else settings.metrics_port if settings else None
+        if not port:
+            return None
+        try:
+            await self._metrics_server.start(parts.metrics, _API_HOST, port)
+        except OSError as error:
+            raise EngineFailure(
+                f"metrics port {port} on {_API_HOST} can't be listened on: "
+                f"{error.strerror or error}",
+                hint="choose another with --metrics-port PORT, or 0 for none",
+            ) from error
+        return port
 
     async def _listen_api(self, server: ApiServer, settings: Settings | None) -> int:
         """Listen where we did before, so that a kubeconfig that was copied stays good."""

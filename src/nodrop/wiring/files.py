@@ -30,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``network`` is the second octet of the engine's 127.x.0.0/16: ClusterIPs in the store lie in
     it. Ports are those that were taken at the first start. ``rehearsal``: it never serves anybody.
+    ``access_log`` and ``metrics_port`` stay as they were chosen last.
     """
 
     network: int
@@ -38,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     api_port: int
     https_port: int | None = None
     rehearsal: bool = False
+    access_log: bool = False
+    metrics_port: int | None = None
 
 
 def make_folders(state: StateDir) -> None:

@@ -32,9 +32,16 @@ from nodrop.client.recorder import EventRecorder
 from nodrop.clock import SystemClock
 from nodrop.controllers.loop import run_controller
 from nodrop.keeper.client import KeeperClient
+from nodrop.metrics.directory import Directory
+from nodrop.metrics.http import counted, metrics_routes
+from nodrop.metrics.metrics import Metrics
+from nodrop.metrics.observed import ObservedProxy, ObservedStore, ObservedTraffic
+from nodrop.metrics.resource_api import ResourceMetrics
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import KINDS
+from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.protocol import Proxy
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import Allocation
 from nodrop.registry.local import LocalClient
@@ -44,6 +51,7 @@ from nodrop.store.sqlite import SqliteStore
 from nodrop.wiring.controllers import all_controllers
 from nodrop.wiring.enginefile import AnnouncedProxy
 from nodrop.wiring.listening import IngressSockets
+from nodrop.wiring.observing import Observation
 from nodrop.wiring.rehearsal import Rehearsal, is_cluster, late_of, manner_of
 
 log = logging.getLogger(__name__)
@@ -68,6 +76,8 @@ class EngineOptions:
     bind: tuple[str, ...]
     base_dir: Path
     environment: Mapping[str, str]
+    access_log: bool | None = None
+    metrics_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +94,7 @@ class Parts:
     sync: ProxySync
     agent: Agent
     prober: EveryProber
+    metrics: Metrics
     controllers: tuple[Any, ...]
     clock: SystemClock
     on_bug: OnBug
@@ -95,6 +106,7 @@ class Parts:
             ("cache", self.cache.run()),
             ("proxy sync", self.sync.run()),
             ("agent", self.agent.run()),
+            ("metrics", self.metrics.run()),
             ("events", _expire_events(self.registry, self.clock)),
             *(
                 (
@@ -106,6 +118,7 @@ class Parts:
                         self.clock,
                         patience_s=0.0 if controller.name in _IMPATIENT else _PATIENCE_S,
                         on_bug=self.on_bug,
+                        observer=self.metrics.instruments,
                     ),
                 )
                 for controller in self.controllers
@@ -127,21 +140,17 @@ def build(
     state, clock = options.state, SystemClock()
     rng, on_bug = random.Random(), BugLog()
     allocation = _allocation(network)
-    registry = Registry(store, clock, allocation, rng, capacity=_capacity())
+    observation = Observation()
+    watched = ObservedStore(store, observation.instruments)
+    registry = Registry(watched, clock, allocation, rng, capacity=_capacity())
     client = LocalClient(registry, EventRecorder("nodrop", clock, rng))
     cache = Cache(client, KINDS)
-    proxy = _proxy(state, keeper, binary=binary, ingress=ingress, rehearsal=rehearsal)
+    directory = Directory(cache)
+    proxy = _proxy(options, keeper, binary=binary, ingress=ingress, rehearsal=rehearsal)
     proxies_changed = asyncio.Event()
     runtime = ProcessRuntime(keeper)
-    sync = ProxySync(
-        cache,
-        AnnouncedProxy(proxy, proxies_changed),
-        client=client,
-        node_addresses=bind or (_NODE_PORTS_AT,),
-        recall=partial(recall_withdrawn, runtime),
-        recall_certificates=proxy.certificates.stored,
-        late=late_of(rehearsal),
-    )
+    announced = ObservedProxy(AnnouncedProxy(proxy, proxies_changed), observation.instruments)
+    sync = _sync(cache, client, announced, runtime, proxy.certificates, bind, rehearsal)
     proxy.on_lost = sync.apply_anew  # what a restarted HAProxy serves is read back and mended
     prober = EveryProber(runtime)
     agent = Agent(
@@ -149,39 +158,65 @@ def build(
         cache,
         runtime=runtime,
         prober=prober,
-        traffic=sync,
+        traffic=ObservedTraffic(sync, observation.instruments, directory),
         clock=clock,
         folders=DiskFolders(state.pods),
         settings=_agent_settings(options, allocation, rehearsal),
         on_bug=on_bug,
         volumes=DiskVolumes(state.pods),
+        observer=observation.instruments,
+    )
+    metrics = observation.metrics(
+        state, directory, registry, keeper=keeper, proxy=proxy, access_log=bool(options.access_log)
     )
     token = ensure_token(state.pki / "token")
     return Parts(
         registry=registry,
         client=client,
         cache=cache,
-        server=_server(state, registry, clock, token),
+        server=_server(state, registry, clock, token, metrics),
         token=token,
         proxy=proxy,
         proxies_changed=proxies_changed,
         sync=sync,
         agent=agent,
         prober=prober,
+        metrics=metrics,
         controllers=all_controllers(ingress.http.values(), hold_unprobed=not is_cluster(rehearsal)),
         clock=clock,
         on_bug=on_bug,
     )
 
 
+def _sync(
+    cache: Cache,
+    client: LocalClient,
+    proxy: Proxy,
+    runtime: ProcessRuntime,
+    certificates: Certificates,
+    bind: Sequence[str],
+    rehearsal: Rehearsal | None,
+) -> ProxySync:
+    return ProxySync(
+        cache,
+        proxy,
+        client=client,
+        node_addresses=bind or (_NODE_PORTS_AT,),
+        recall=partial(recall_withdrawn, runtime),
+        recall_certificates=certificates.stored,
+        late=late_of(rehearsal),
+    )
+
+
 def _proxy(
-    state: StateDir,
+    options: EngineOptions,
     keeper: KeeperClient,
     *,
     binary: Path,
     ingress: IngressSockets,
     rehearsal: Rehearsal | None,
 ) -> HAProxy:
+    state = options.state
     return HAProxy(
         keeper=keeper,
         folder=state.proxy,
@@ -190,6 +225,8 @@ def _proxy(
         ingress_sockets=tuple(ingress.http),
         tls_sockets=tuple(ingress.https),
         manner=manner_of(rehearsal),
+        log_socket=state.log_socket,
+        access_log=bool(options.access_log),
     )
 
 
@@ -202,10 +239,22 @@ def _allocation(network: int) -> Allocation:
     )
 
 
-def _server(state: StateDir, registry: Registry, clock: SystemClock, token: str) -> ApiServer:
+def _server(
+    state: StateDir, registry: Registry, clock: SystemClock, token: str, metrics: Metrics
+) -> ApiServer:
     logs = FileLogs(state.pods, registry.get, clock)
     return ApiServer(
-        build_app(registry, auth=Auth(token), logs=logs, clock=clock),
+        build_app(
+            registry,
+            auth=Auth(token),
+            logs=logs,
+            clock=clock,
+            routes=[
+                *metrics_routes(metrics),
+                *ResourceMetrics(metrics, registry, clock).routes(),
+            ],
+            around=[counted(metrics.instruments)],
+        ),
         server_context(ensure_certificates(state.pki, clock.now())),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodrop.proxy.haproxy.stats import Counters, add, parse_stats
+from nodrop.proxy.haproxy.stats import Counters, add, parse_process, parse_stats
 from nodrop.proxy.protocol import Backend, PoolStats, RoutingTable, ServicePort
 
 WEB, API = ServicePort("default", "web", 80), ServicePort("default", "api", 80)
@@ -64,6 +64,20 @@ def test_a_restarted_process_counts_on_from_what_was_seen() -> None:
     report = counters.report(TABLE, up=True)
     assert add(report.left[(WEB, "u1")], report.backends[(WEB, ONE)]) == counted(7)
     assert report.pools == {WEB: counted(8)}
+
+
+def test_a_restarted_process_is_known_even_if_it_has_counted_as_much_again() -> None:
+    first, second = (parse_process(f"Name: H\nPid: {pid}\nStart_time_sec: 5\n") for pid in (7, 8))
+    counters = Counters()
+    counters.see(
+        {("s0", S1): counted(5), ("s0", "BACKEND"): counted(5)}, {"s0": WEB}, process=first
+    )
+    counters.see(
+        {("s0", S1): counted(5), ("s0", "BACKEND"): counted(6)}, {"s0": WEB}, process=second
+    )
+    report = counters.report(TABLE, up=True)
+    assert report.ended == {WEB: counted(5)}
+    assert report.pools == {WEB: counted(11)}
 
 
 def test_a_slot_that_another_pool_takes_does_not_bring_the_old_counts_along() -> None:

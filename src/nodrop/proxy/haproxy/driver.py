@@ -49,7 +49,7 @@ from nodrop.proxy.haproxy.processes import (
 from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_maps
 from nodrop.proxy.haproxy.retired import RetiredMains
 from nodrop.proxy.haproxy.slots import owners_of, slot_of_section
-from nodrop.proxy.haproxy.stats import EVERYTHING, Counters, parse_stats
+from nodrop.proxy.haproxy.stats import Counters
 from nodrop.proxy.protocol import Applied, InFlight, ProxyFailure, ProxyStats, RoutingTable
 from nodrop.proxy.protocol import ServicePort as Pool
 
@@ -199,8 +199,7 @@ class HAProxy:
         try:
             async with self._turn:
                 admin = await self._session()
-                rows = parse_stats(await admin.ask(EVERYTHING))
-                self._counters.see(rows, owners_of(self._placed, self._layout))
+                await self._counters.ask(admin, owners_of(self._placed, self._layout))
         except ProxyFailure:
             up = False
         return self._counters.report(self._table, up=up)
@@ -390,8 +389,7 @@ class HAProxy:
         doomed = self._served.withdrawn()
         if not doomed:
             return
-        rows = parse_stats(await admin.ask(EVERYTHING))
-        self._counters.see(rows, owners_of(self._placed, self._layout))
+        await self._counters.ask(admin, owners_of(self._placed, self._layout))
         gone = await admin.attempt([f"del server {section}/{name}" for section, name in doomed])
         for (section, name), deleted in zip(doomed, gone, strict=True):
             if deleted:

@@ -36,13 +36,19 @@ class Frames:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, on_lines: OnLines) -> None:
+    def __init__(self, on_lines: OnLines, is_open: set[asyncio.BaseTransport]) -> None:
         self._on_lines = on_lines
+        self._open = is_open
         self._frames = Frames()
         self._transport: asyncio.BaseTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._open.add(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -64,7 +70,12 @@ async def receive(path: Path, on_lines: OnLines) -> None:
     """
     path.unlink(missing_ok=True)
     loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(lambda: _Connection(on_lines), str(path))
+    is_open: set[asyncio.BaseTransport] = set()
+    server = await loop.create_unix_server(lambda: _Connection(on_lines, is_open), str(path))
     path.chmod(0o600)
     async with server:
-        await server.serve_forever()
+        try:
+            await server.serve_forever()
+        finally:
+            for transport in tuple(is_open):
+                transport.close()

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from nodrop.proxy.haproxy.admin_socket import AdminSocket
 from nodrop.proxy.haproxy.slots import HOLD, pod_of_server, server_name, slot_of_section
 from nodrop.proxy.protocol import NO_STATS, PoolStats, ProxyStats, RoutingTable, ServicePort
 
 #: Asks for backends (2) and servers (4) of every section.
-EVERYTHING = "show stat -1 6 -1"
+_EVERYTHING = "show stat -1 6 -1"
 _POOL = "BACKEND"
 _CLASSES = ("hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx")
 #: Pods whose counts are kept after they have left; whoever sums them up looks more often than so
@@ -58,6 +59,12 @@ def parse_stats(text: str) -> dict[tuple[str, str], PoolStats]:
     return stats
 
 
+def parse_process(text: str) -> str:
+    """``show info`` → which process answers: its pid and when it was started."""
+    wanted = ("Pid:", "Start_time_sec:")
+    return " ".join(line for line in text.splitlines() if line.startswith(wanted))
+
+
 def add(known: PoolStats | None, more: PoolStats) -> PoolStats:
     """The counts of both; what is in flight is the second's."""
     if known is None:
@@ -75,12 +82,20 @@ def together(first: PoolStats | None, second: PoolStats) -> PoolStats:
     return replace(add(first, second), in_flight=first.in_flight + second.in_flight)
 
 
+def difference(stats: PoolStats, before: PoolStats) -> PoolStats:
+    """What was counted since ``before``; never less than nothing."""
+    counts = {name: max(0, getattr(stats, name) - getattr(before, name)) for name in _COUNTS}
+    pairs = zip(stats.responses, before.responses, strict=True)
+    responses = tuple(max(0, now - then) for now, then in pairs)
+    return PoolStats(in_flight=stats.in_flight, responses=responses, **counts)
+
+
 @dataclass(slots=True)
 class Counters:
     """What every pool and pod has counted, over deleted servers and restarts of the process.
 
-    A count that has fallen was begun anew: what was seen of it before is kept and added. What was
-    counted between the last look and a crash is lost.
+    A process that was started anew counts from 0: what was seen of the one before is kept and
+    added. What was counted between the last look and a crash is lost.
     """
 
     drained: Counter[str] = field(default_factory=Counter)
@@ -88,12 +103,23 @@ class Counters:
     _kept: OrderedDict[_Series, PoolStats] = field(default_factory=OrderedDict)
     _ended: dict[ServicePort, PoolStats] = field(default_factory=dict)
     _pools: dict[ServicePort, PoolStats] = field(default_factory=dict)
+    _process: str = ""
     _owners: dict[str, ServicePort] = field(default_factory=dict)
     _raw_pools: dict[str, PoolStats] = field(default_factory=dict)
     _before: dict[str, PoolStats] = field(default_factory=dict)
 
-    def see(self, rows: Rows, owners: Mapping[str, ServicePort]) -> None:
-        """Take note of what the process says now; ``owners`` tells whose each section is."""
+    async def ask(self, admin: AdminSocket, owners: Mapping[str, ServicePort]) -> None:
+        """Take note of what the process at ``admin`` says now. Raises ProxyFailure."""
+        info = await admin.ask("show info")
+        self.see(parse_stats(await admin.ask(_EVERYTHING)), owners, process=parse_process(info))
+
+    def see(self, rows: Rows, owners: Mapping[str, ServicePort], *, process: str = "") -> None:
+        """Take note of ``rows``; ``owners`` tells whose each section is."""
+        begun_anew = process != self._process
+        self._process = process
+        if begun_anew:
+            self._before.clear()
+            self._raw_pools.clear()
         for section, pool in owners.items():
             if self._owners.get(section, pool) != pool:  # its count goes on from the pool before
                 self._before[section] = self._raw_pools.get(section, NO_STATS)
@@ -104,7 +130,8 @@ class Counters:
                 series = _Series(owner, section, server)
                 now[series] = self._own_share(section, stats) if server == _POOL else stats
         for series, last in self._seen.items():
-            if (stats := now.get(series, NO_STATS)).requests < last.requests or series not in now:
+            fallen = now.get(series, NO_STATS).requests < last.requests
+            if begun_anew or fallen or series not in now:
                 self._keep(series, last)
         self._seen = now
 
@@ -158,7 +185,7 @@ class Counters:
             self._before.pop(section, None)  # begun anew: nobody was before
         self._raw_pools[section] = stats
         before = self._before.get(section)
-        return stats if before is None else _less(stats, before)
+        return stats if before is None else difference(stats, before)
 
     def _keep(self, series: _Series, last: PoolStats) -> None:
         last, sums = _at_rest(last), self._pools if series.server == _POOL else self._ended
@@ -182,13 +209,6 @@ _COUNTS = (
     "client_aborts",
     "server_aborts",
 )
-
-
-def _less(stats: PoolStats, before: PoolStats) -> PoolStats:
-    counts = {name: max(0, getattr(stats, name) - getattr(before, name)) for name in _COUNTS}
-    pairs = zip(stats.responses, before.responses, strict=True)
-    responses = tuple(max(0, now - then) for now, then in pairs)
-    return PoolStats(in_flight=stats.in_flight, responses=responses, **counts)
 
 
 def _at_rest(stats: PoolStats) -> PoolStats:
