@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
+from bench.crash import Crash
 from bench.endpoints import addresses, served
-from bench.killed import figures, outage_s
+from bench.killed import figures
 from nodrop.rehearse.record import Outcome, Record
+from nodrop.rehearse.summary import Tally
 
 
 def row(section: str, address: str, admin: int) -> str:
@@ -27,14 +27,16 @@ def test_every_address_is_another() -> None:
     assert all(0 < int(part) < 255 for address in found for part in [address.split(".")[3]])
 
 
-def record(sent: float, done: float, outcome: Outcome = Outcome.OK) -> Record:
-    return Record(1, sent, sent, done, outcome, 200, "GET", "v1", "p-1", False)
+def record(outcome: Outcome) -> Record:
+    return Record(1, 0.0, 0.0, 0.01, outcome, 200, "GET", "v1", "p-1", False)
 
 
-def test_an_outage_lasts_until_a_request_sent_after_the_kill_is_answered() -> None:
-    before, broken = record(9.99, 10.001), record(9.995, 10.0, Outcome.RESET)
-    after = [record(10.002, 10.031), record(10.02, 10.03)]
-    assert outage_s(10.0, [before, broken, *after]) == pytest.approx(0.03)
-    made = figures([10.0], [before, broken, *after])
-    assert [figure.value for figure in made] == [pytest.approx(30), pytest.approx(30), 1, 0]
-    assert made[2].note == "reset 1"
+def test_what_kills_broke_is_counted_by_cause() -> None:
+    load = Tally()
+    for outcome in (Outcome.OK, Outcome.RESET, Outcome.RESET, Outcome.REFUSED):
+        load.add(record(outcome))
+    crashes = [Crash(outage_ms=ms, refused=refused) for ms, refused in ((20, 0), (30, 1), (90, 0))]
+    outage, longest, broken, refused = figures(crashes, load)
+    assert (outage.value, longest.value, longest.met) == (30, 90, True)
+    assert (broken.value, broken.note) == (1, "reset 2, refused 1")
+    assert (refused.value, refused.met) == (2, False)
