@@ -32,7 +32,7 @@ KINDS = (
     Kind("exits", {"ON_SIGTERM": "exit"}, closes=False),
     Kind("ignores", {"ON_SIGTERM": "ignore"}, closes=False, grace_s=6),
     Kind("starts-slowly", {"START_S": "2"}),
-    Kind("answers-slowly", {"ANSWER_S": "0.1"}),
+    Kind("answers-slowly", {"ANSWER_S": "0.05"}),
 )
 
 

@@ -161,6 +161,9 @@ FORGED = (
     "X-Forwarded-Prefix: /admin",
     "x-FORWARDED-server: bank.test",
     "Forwarded: for=10.9.9.9;proto=https",
+    "X_Forwarded_For: 10.9.9.9",
+    "X-Real-IP: 10.9.9.9",
+    "X_Real_IP: 10.9.9.9",
 )
 
 

@@ -77,9 +77,14 @@ _UNROUTED = [
 
 
 def _forwarded(scheme: str) -> list[str]:
-    """What the pod is told about the client; what the client claims itself is dropped."""
+    """What the pod is told about the client; what the client claims itself is dropped.
+
+    Also with underscores: CGI and WSGI make the same variable of ``X_Forwarded_For``.
+    """
     return [
         "  http-request del-header x-forwarded- -m beg",
+        "  http-request del-header x_forwarded_ -m beg",
+        "  http-request del-header x_real_ip",
         "  http-request del-header forwarded",
         "  http-request add-header X-Forwarded-For %[src]",
         f"  http-request add-header X-Forwarded-Proto {scheme}",
