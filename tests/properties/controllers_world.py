@@ -54,6 +54,9 @@ class World:
             obj for obj in self.list(kind) if (controller_of(obj) or {}).get("uid") == owner_uid
         ]
 
+    def uncontrolled(self, kind: Kind, namespace: str) -> Sequence[Obj]:
+        return [obj for obj in self.list(kind, namespace) if controller_of(obj) is None]
+
     # The API's write side.
 
     def apply(self, action: Action) -> Obj | None:

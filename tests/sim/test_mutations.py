@@ -26,8 +26,9 @@ from nodrop.controllers.replicaset import controller as replicaset
 from nodrop.controllers.replicaset import status
 from nodrop.model.drain import DrainWishes
 from nodrop.model.intstr import Fenceposts, resolve
-from nodrop.model.meta import Obj
+from nodrop.model.meta import Obj, ObjectKey
 from nodrop.proxy.protocol import InFlight
+from nodrop.registry.verbs import Registry
 from nodrop.sim.data_plane import SimProxy
 from nodrop.sim.generate import scenario_of
 from nodrop.sim.judge import Violation
@@ -111,6 +112,13 @@ def _streams_cut_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pod_worker, "plan_drain", plan)
 
 
+def _no_budget_is_asked(patch: pytest.MonkeyPatch) -> None:
+    def evict(self: Registry, key: ObjectKey, eviction: Obj) -> None:
+        self.delete(key)
+
+    patch.setattr(Registry, "evict", evict)
+
+
 MUTATIONS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "signal before drain": (_signal_before_drain, "no signal before removal and drain (S12, S13)"),
     "ceil and floor swapped": (_ceil_and_floor_swapped, "ceiling (S3)|floor (S5)"),
@@ -121,6 +129,7 @@ MUTATIONS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "streams waited for": (_streams_waited_for, "streams keep no pod from its signal"),
     "streams cut at once": (_streams_cut_at_once, "streams have their time"),
     "terminating pods counted": (_terminating_count, "a terminating pod counts nowhere"),
+    "an eviction asks no budget": (_no_budget_is_asked, "evictions keep the budget"),
 }
 
 

@@ -8,6 +8,7 @@ from signal import Signals
 
 from nodrop.agent.container_run import ContainerRun
 from nodrop.agent.deadline import Deadline
+from nodrop.agent.flag import Flag
 from nodrop.agent.launch import attempt_of, container_id, prepare_launch
 from nodrop.agent.plan.env import ConfigurationError
 from nodrop.agent.plan.pod import (
@@ -42,13 +43,13 @@ class PodContainer:
     ) -> None:
         self.container = container
         #: Set after the first attempt to start it, successful (postStart included) or not.
-        self.tried = asyncio.Event()
+        self.tried = Flag()
         #: Set once it has started (startup probe passed), or never will.
-        self.up = asyncio.Event()
+        self.up = Flag()
         #: Set once it has ended for good, or will never have been started.
-        self.gone = asyncio.Event()
+        self.gone = Flag()
         self._pod, self._volumes = pod, volumes
-        self._wake = asyncio.Event()
+        self._wake = Flag()
         first = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
         self._state: State = Waiting(first)
         self._last: Terminated | None = None
@@ -60,7 +61,7 @@ class PodContainer:
         self._hook_failure = ""
         self._stop_at: Deadline | None = None
         self._hooks = True
-        self._turn: Sequence[asyncio.Event] = ()
+        self._turn: Sequence[Flag] = ()
         self._adopted: ContainerState | None = None
         self._image = container.image  # of the newest run
         self._outdated = False
@@ -121,7 +122,7 @@ class PodContainer:
             if self._run is not None:
                 self._run.outdate()
 
-    def ask_stop(self, left_s: float, *, hooks: bool, after: Sequence[asyncio.Event] = ()) -> None:
+    def ask_stop(self, left_s: float, *, hooks: bool, after: Sequence[Flag] = ()) -> None:
         """End what runs, and what a start under way will have started, within ``left_s``.
 
         Its signal waits for the events ``after`` while there is time: a sidecar goes last.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from signal import Signals
+from typing import Any
 
 from nodrop.agent.deadline import Deadline
+from nodrop.agent.flag import Flag
 from nodrop.agent.hooks import run_hook
 from nodrop.agent.notes import DONE, POST_START, PRE_STOP, SIGNALLED, STOP
 from nodrop.agent.observer import HookName
@@ -57,7 +59,7 @@ class ContainerRun:
         self, pod: PodContext, container: Container, state: ContainerState, *, recorded: Obj
     ) -> None:
         self.state = state
-        self.past_hook = asyncio.Event()
+        self.past_hook = Flag()
         if (recorded.get("state") or {}).get("running"):
             self.past_hook.set()
         self.hook_failure = ""
@@ -65,13 +67,14 @@ class ContainerRun:
         self._container = container
         self._adopted = bool(recorded)
         self._readiness = container.readiness is None or bool(recorded.get("ready"))
-        self.past_startup = asyncio.Event()
+        self.past_startup = Flag()
         if container.startup is None or recorded.get("started"):
             self.past_startup.set()
         self._killing = STOP in state.notes  # known before anything is published
-        self._outdated = asyncio.Event()
-        self._stop = asyncio.Event()
-        self._turn: Sequence[asyncio.Event] = ()
+        self._outdated = self._stopping = False
+        self._group: asyncio.TaskGroup | None = None  # while the main process is waited for
+        self._aides: list[asyncio.Task[None]] = []
+        self._turn: Sequence[Flag] = ()
         self._hooks = True
         self._deadline = Deadline.in_s(0)
         # By the loop from here on: whoever sets the wall clock must not stop the probes.
@@ -89,42 +92,53 @@ class ContainerRun:
     async def until_exit(self) -> Exit:
         """Look after the container until its main process has ended."""
         async with asyncio.TaskGroup() as group:
-            aides = (
-                group.create_task(self._end_when_asked()),
-                group.create_task(self._serve()),
-                group.create_task(self._end_when_outdated()),
-            )
-            ended = await self._pod.host.runtime.wait(self.state.id)
-            for aide in aides:
+            self._group = group
+            self._aid(self._serve())
+            if self._outdated:
+                self._aid(self._end_outdated())
+            if self._stopping:
+                self._aid(self._end())
+            try:
+                ended = await self._pod.host.runtime.wait(self.state.id)
+            finally:
+                self._group = None
+            for aide in self._aides:
                 aide.cancel()
         return ended
 
-    def ask_stop(
-        self, left_s: float, *, hooks: bool = True, after: Sequence[asyncio.Event] = ()
-    ) -> None:
+    def _aid(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something besides waiting for the main process, until that has ended."""
+        if self._group is not None:
+            self._aides.append(self._group.create_task(work))
+        else:
+            work.close()
+
+    def ask_stop(self, left_s: float, *, hooks: bool = True, after: Sequence[Flag] = ()) -> None:
         """End it within ``left_s``: preStop, SIGTERM, SIGKILL. Again: with less or more time.
 
         SIGTERM waits for ``after`` while there is time.
         """
         self._hooks, self._turn = hooks, after
-        if self._stop.is_set():
+        if self._stopping:
             self._deadline.move_to(left_s)
         else:
             self._deadline = Deadline.in_s(left_s)
-            self._stop.set()
+            self._stopping = True
+            self._aid(self._end())
 
     @property
     def outdated(self) -> bool:
-        return self._outdated.is_set()
+        return self._outdated
 
     def outdate(self) -> None:
         """The container's definition has changed: this run gives way to a new one."""
-        self._outdated.set()
+        if not self._outdated:
+            self._outdated = True
+            self._aid(self._end_outdated())
 
     # Life
 
-    async def _end_when_outdated(self) -> None:
-        await self._outdated.wait()
+    async def _end_outdated(self) -> None:
         message = f"Container {self._container.name} definition changed, will be restarted"
         grace_s = self._pod.spec.grace_s
         await self._kill(message, grace_s=grace_s, pause_s=drain_share_s(grace_s))
@@ -136,15 +150,14 @@ class ContainerRun:
             return
         self.past_hook.set()
         self._pod.changed()
-        probes: dict[ProbeKind, Probe | None] = {
-            "startup": self._container.startup,
-            "readiness": self._container.readiness,
-            "liveness": self._container.liveness,
-        }
-        async with asyncio.TaskGroup() as group:
-            for kind, probe in probes.items():
-                if probe is not None:
-                    group.create_task(self._probe(kind, probe))
+        every: tuple[tuple[ProbeKind, Probe | None], ...] = (
+            ("startup", self._container.startup),
+            ("readiness", self._container.readiness),
+            ("liveness", self._container.liveness),
+        )
+        for kind, probe in every:
+            if probe is not None:
+                self._aid(self._probe(kind, probe))
 
     async def _post_start(self) -> bool:
         hook = self._container.post_start
@@ -168,7 +181,7 @@ class ContainerRun:
         Nothing is signalled before the proxy routes elsewhere and requests in flight are over,
         or ``pause_s`` are used up; they count against the grace period.
         """
-        if self._killing or self._stop.is_set() or self._pod.terminating.is_set():
+        if self._killing or self._stopping or self._pod.terminating.is_set():
             return
         self._killing = True
         await self._pod.publish()
@@ -177,7 +190,7 @@ class ContainerRun:
         ends_at = self._pod.host.clock.now() + timedelta(seconds=grace_s)
         await self._pod.host.runtime.note(self.state.id, STOP, ends_at.isoformat())
         await self._pause(min(pause_s, drain_share_s(grace_s)))
-        if not self._stop.is_set():  # the pod's own end may have begun meanwhile, and wins
+        if not self._stopping:  # the pod's own end may have begun meanwhile, and wins
             self.ask_stop(ends.left_s)
 
     async def _pause(self, budget_s: float) -> None:
@@ -201,7 +214,7 @@ class ContainerRun:
             grace_s = self._pod.spec.grace_s
             pause_s = drain_share_s(grace_s) if self.outdated else _STUCK_S
             await self._pause(min(pause_s, drain_share_s(grace_s), ends.left_s))
-        if not self._stop.is_set():
+        if not self._stopping:
             self.ask_stop(ends.left_s)
 
     # Probes
@@ -272,8 +285,7 @@ class ContainerRun:
 
     # End
 
-    async def _end_when_asked(self) -> None:
-        await self._stop.wait()
+    async def _end(self) -> None:
         await self._pre_stop()
         await self._wait_its_turn()
         runtime = self._pod.host.runtime

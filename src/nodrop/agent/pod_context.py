@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
+from nodrop.agent.flag import Flag
 from nodrop.agent.plan.pod import ContainerView, Observed, pod_status, status_patch
 from nodrop.agent.plan.spec import read_pod
 from nodrop.agent.settings import Host
@@ -31,14 +32,14 @@ class PodContext:
         self.key = key_of(pod)
         self.ip: str = (pod.get("status") or {}).get("podIP") or ""
         #: Set once the pod shall end; nothing is started any more.
-        self.terminating = asyncio.Event()
+        self.terminating = Flag()
         #: Set once the object is gone; nothing is written any more.
-        self.vanished = asyncio.Event()
+        self.vanished = Flag()
         self.views: Callable[[], tuple[ContainerView, ...]] = tuple
         self.init_views: Callable[[], tuple[ContainerView, ...]] = tuple
         #: Reason and message of a pod that has been ended as a whole, by its deadline.
         self.failure: tuple[str, str] | None = None
-        self._dirty = asyncio.Event()
+        self._dirty = Flag()
         self._dirty.set()
         self._writing = asyncio.Lock()
 

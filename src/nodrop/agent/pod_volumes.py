@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from nodrop.agent.facts import facts_of, lookup_of
+from nodrop.agent.flag import Flag
 from nodrop.agent.plan.command import expand
 from nodrop.agent.plan.env import ConfigurationError
 from nodrop.agent.plan.spec import DEFAULT_TERMINATION_PATH, Container
@@ -28,7 +29,7 @@ class PodVolumes:
     def __init__(self, pod: PodContext) -> None:
         self._pod = pod
         self._paths: dict[str, str] = {}
-        self._wake = asyncio.Event()
+        self._wake = Flag()
 
     def wake(self) -> None:
         """A source may have changed: files that are mounted follow it."""

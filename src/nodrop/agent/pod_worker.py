@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from nodrop.agent.deadline import Deadline
+from nodrop.agent.flag import Flag
 from nodrop.agent.notes import withdrawn_pods
 from nodrop.agent.plan.pod import TERMINAL
 from nodrop.agent.plan.termination import (
@@ -50,8 +51,9 @@ class PodWorker:
         self._withdrawing: Deadline | None = None
         self._closing: Deadline | None = None  # when streams are closed
         self._stopping = False
-        self._deleted = asyncio.Event()
-        self._respecified = asyncio.Event()
+        self._deleted = Flag()
+        self._living: asyncio.TaskGroup | None = None  # while containers run
+        self._clock: asyncio.Task[None] | None = None
         self.saw(pod)
 
     @property
@@ -67,7 +69,7 @@ class PodWorker:
         if _told(self._context.pod) != labels:
             self.wake()  # downwardAPI volumes show labels and annotations
         if self._context.spec is not before:
-            self._respecified.set()
+            self._watch_deadline()
             if self._containers is not None:
                 self._containers.redefine()
         deletion = pod["metadata"].get("deletionTimestamp") or ""
@@ -133,8 +135,9 @@ class PodWorker:
             publisher = group.create_task(context.keep_published())
             if await self._settled(found):
                 lives = group.create_task(containers.run())
-                clock = group.create_task(self._expire())
-                lives.add_done_callback(lambda _: clock.cancel())
+                self._living = group
+                lives.add_done_callback(lambda _: self._lived())
+                self._watch_deadline()
                 await context.terminating.wait()
                 await self._end(containers, lives, withdrawn=bool(withdrawn_pods(found)))
             await self._leave()
@@ -168,15 +171,22 @@ class PodWorker:
         log.info("pod %s: adopted %s", self._context, names)
         await self._context.emit("Normal", Reason.ADOPTED, f"Found running: {names}")
 
-    async def _expire(self) -> None:
-        """End the pod when it has been active for activeDeadlineSeconds; they may be shortened."""
-        while True:
-            self._respecified.clear()
-            try:
-                async with asyncio.timeout(self._active_left_s()):
-                    await self._respecified.wait()
-            except TimeoutError:
-                break
+    def _watch_deadline(self) -> None:
+        """Follow activeDeadlineSeconds, which may be shortened, or set later."""
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        left_s = self._active_left_s()
+        if self._living is not None and left_s is not None:
+            self._clock = self._living.create_task(self._expire(left_s))
+
+    def _lived(self) -> None:
+        self._living = None
+        self._watch_deadline()
+
+    async def _expire(self, left_s: float) -> None:
+        """End the pod when it has been active for activeDeadlineSeconds."""
+        await asyncio.sleep(left_s)
         await self._context.emit("Normal", Reason.DEADLINE_EXCEEDED, _DEADLINE_EXCEEDED)
         if not self._context.terminating.is_set():
             self._context.failure = ("DeadlineExceeded", _DEADLINE_EXCEEDED)

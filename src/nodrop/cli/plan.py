@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import sys
@@ -78,6 +79,7 @@ def plan(
         report = _plan(files, old_files, state, namespace, assumed, worst_case=not no_worst_case)
     except (Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
         end(error)
+    gc.freeze()  # a world of 10,000 pods is not taken apart object by object: the process ends
     if svg is not None:
         from nodrop.plan.svg import render_svg
 

@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 #: Called synchronously with (event, the object before it or None), after the cache has changed.
 Subscriber = Callable[[WatchEvent, Obj | None], None]
 
+#: Uid of an owner → its objects by key, in the order in which they came.
+_Index = dict[str, dict[ObjectKey, Obj]]
+_NOBODY = ""
+_NONE: dict[ObjectKey, Obj] = {}
 _RETRY_S = 0.5
 
 
@@ -30,12 +34,9 @@ class Cache:
         self._client = client
         self._kinds = tuple(kinds)
         self._objects: dict[Kind, dict[ObjectKey, Obj]] = {kind: {} for kind in self._kinds}
-        self._owned: dict[Kind, dict[str, set[ObjectKey]]] = {
-            kind: defaultdict(set) for kind in self._kinds
-        }
-        self._dependents: dict[Kind, dict[str, set[ObjectKey]]] = {
-            kind: defaultdict(set) for kind in self._kinds
-        }
+        #: By the controller's uid; what has none is under the empty text.
+        self._owned: dict[Kind, _Index] = {kind: defaultdict(dict) for kind in self._kinds}
+        self._dependents: dict[Kind, _Index] = {kind: defaultdict(dict) for kind in self._kinds}
         self._seen: dict[Kind, Revision] = {kind: Revision(0) for kind in self._kinds}
         self._subscribers: list[Subscriber] = []
         self._synced: set[Kind] = set()
@@ -54,13 +55,17 @@ class Cache:
         return [obj for obj in objects if obj["metadata"].get("namespace", "") == namespace]
 
     def controlled_by(self, kind: Kind, owner_uid: str) -> Sequence[Obj]:
-        """Objects of ``kind`` whose controller reference names ``owner_uid``."""
-        return [self._objects[kind][key] for key in sorted(self._owned[kind].get(owner_uid, ()))]
+        """Objects of ``kind`` whose controller reference names ``owner_uid``, as they came."""
+        return list(self._owned[kind].get(owner_uid, _NONE).values())
+
+    def uncontrolled(self, kind: Kind, namespace: str) -> Sequence[Obj]:
+        """Objects of ``kind`` in ``namespace`` that nobody controls."""
+        found = self._owned[kind].get(_NOBODY, _NONE).values()
+        return [obj for obj in found if obj["metadata"].get("namespace", "") == namespace]
 
     def dependents_of(self, kind: Kind, owner_uid: str) -> Sequence[Obj]:
         """Objects of ``kind`` that name ``owner_uid`` in any owner reference."""
-        objects = self._objects[kind]
-        return [objects[key] for key in sorted(self._dependents[kind].get(owner_uid, ()))]
+        return list(self._dependents[kind].get(owner_uid, _NONE).values())
 
     def seen(self, kind: Kind) -> Revision:
         """The revision up to which ``kind`` is known."""
@@ -135,22 +140,25 @@ class Cache:
         await self._advance(kind, event.revision)
 
     def _apply(self, kind: Kind, event: WatchEvent) -> None:
-        key = key_of(event.obj)
-        before = self._objects[kind].pop(key, None)
-        if before is not None:
+        key, obj = key_of(event.obj), event.obj
+        before = self._objects[kind].get(key)
+        if before is not None and (event.type == "DELETED" or not _same_owners(before, obj)):
             self._unlink(kind, key, before)
-        if event.type != "DELETED":
-            self._objects[kind][key] = event.obj
-            if owner := controller_of(event.obj):
-                self._owned[kind][owner["uid"]].add(key)
-            for reference in event.obj["metadata"].get("ownerReferences") or ():
-                self._dependents[kind][reference["uid"]].add(key)
+        if event.type == "DELETED":
+            self._objects[kind].pop(key, None)
+        else:
+            self._objects[kind][key] = obj
+            self._link(kind, key, obj)
         for subscriber in self._subscribers:
             subscriber(event, before)
 
+    def _link(self, kind: Kind, key: ObjectKey, obj: Obj) -> None:
+        self._owned[kind][_owner_uid(obj)][key] = obj
+        for reference in obj["metadata"].get("ownerReferences") or ():
+            self._dependents[kind][reference["uid"]][key] = obj
+
     def _unlink(self, kind: Kind, key: ObjectKey, obj: Obj) -> None:
-        if owner := controller_of(obj):
-            _discard(self._owned[kind], owner["uid"], key)
+        _discard(self._owned[kind], _owner_uid(obj), key)
         for reference in obj["metadata"].get("ownerReferences") or ():
             _discard(self._dependents[kind], reference["uid"], key)
 
@@ -161,9 +169,19 @@ class Cache:
             self._moved.notify_all()
 
 
-def _discard(index: dict[str, set[ObjectKey]], uid: str, key: ObjectKey) -> None:
+def _owner_uid(obj: Obj) -> str:
+    owner = controller_of(obj)
+    return _NOBODY if owner is None else owner["uid"]
+
+
+def _same_owners(one: Obj, other: Obj) -> bool:
+    references = one["metadata"].get("ownerReferences")
+    return bool(references == other["metadata"].get("ownerReferences"))
+
+
+def _discard(index: _Index, uid: str, key: ObjectKey) -> None:
     """Take one key out of an index; an owner without keys leaves it."""
-    if (keys := index.get(uid)) is not None:
-        keys.discard(key)
-        if not keys:
+    if (held := index.get(uid)) is not None:
+        held.pop(key, None)
+        if not held:
             del index[uid]

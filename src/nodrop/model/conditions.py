@@ -12,7 +12,10 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 def get_condition(conditions: Iterable[Obj] | None, kind: str) -> Obj | None:
     """The condition of type ``kind``, or None."""
-    return next((entry for entry in conditions or () if entry.get("type") == kind), None)
+    for entry in conditions or ():
+        if entry.get("type") == kind:
+            return entry
+    return None
 
 
 def is_true(conditions: Iterable[Obj] | None, kind: str) -> bool:

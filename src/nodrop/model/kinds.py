@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """One served kind, e.g. group ``apps``, version ``v1``, kind ``Deployment``."""
+    """One served kind, e.g. group ``apps``, version ``v1``, kind ``Deployment``.
+
+    There is one object a kind, so equality is identity: kinds are part of every key, and keys
+    are looked up all the time.
+    """
 
     group: str
     version: str
@@ -34,6 +38,10 @@ class Kind:
 
     def __str__(self) -> str:
         return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process finds its own object of a served kind."""
+        return kind_of, (self.api_version, self.kind)
 
 
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", False, ("ns",), (), ("status", "finalize"))

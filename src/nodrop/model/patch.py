@@ -24,7 +24,10 @@ _OPERATIONS = (*_NEEDS_VALUE, *_NEEDS_FROM, "remove")
 
 
 def merge_patch(obj: Obj, patch: Any) -> Obj:
-    """RFC 7396: null removes a field, an object is merged, anything else replaces."""
+    """RFC 7396: null removes a field, an object is merged, anything else replaces.
+
+    The result shares its parts with ``obj`` and ``patch``: copy before changing it.
+    """
     if not isinstance(patch, dict):
         raise bad_request(f"a merge patch must be an object, but is {_short(patch)}")
     merged: Obj = _merged(obj, patch)
@@ -33,9 +36,9 @@ def merge_patch(obj: Obj, patch: Any) -> Obj:
 
 def _merged(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
-        return clone(patch)
+        return patch
     kept = target if isinstance(target, dict) else {}
-    merged = {key: clone(value) for key, value in kept.items() if key not in patch}
+    merged = {key: value for key, value in kept.items() if key not in patch}
     for key, value in patch.items():
         if value is not None:
             merged[key] = _merged(kept.get(key), value)

@@ -8,7 +8,7 @@ import json
 import random
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
@@ -47,8 +47,8 @@ from nodrop.sim.data_plane import SimProxy
 from nodrop.sim.gate import Folders
 from nodrop.sim.loop import VirtualClock
 from nodrop.sim.runtime import App, SimRuntime
-from nodrop.store.protocol import ABSENT, Change, Expired, Write
-from nodrop.store.sqlite import SqliteStore
+from nodrop.store.protocol import ABSENT, Change, ChangeType, Expired, Write
+from nodrop.store.sqlite import SqliteStore, at_revision
 
 _POD_CIDR, _SERVICE_CIDR, _NODE = "127.8.0.0/15", "127.10.0.0/17", "plan"
 _SETTINGS = AgentSettings(node=_NODE, pod_cidr=_POD_CIDR, base_dir="/", path="/bin", home="/")
@@ -66,7 +66,10 @@ _FIRST_ADDRESS = 1_000
 
 
 class _RecordedStore(SqliteStore):
-    """A store in memory that tells of every write. It keeps no history: nobody comes late."""
+    """A store in memory that tells of every write. It keeps no history: nobody comes late.
+
+    Nor does it copy: whoever writes here builds its objects anew each time.
+    """
 
     def __init__(self, on_change: Callable[[Change], None]) -> None:
         super().__init__(":memory:", keep_revisions=sys.maxsize)
@@ -74,8 +77,10 @@ class _RecordedStore(SqliteStore):
         #: One spec for all objects with an equal one, by its JSON: 10,000 pods have two.
         self._specs: dict[bytes, Obj] = {}
 
-    def _execute(self, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
-        return ()
+    def _insert(
+        self, write: Write, change_type: ChangeType, revision: Revision, *, previous: Revision
+    ) -> Obj:
+        return at_revision(write.obj, revision)
 
     def after(self, since: Revision, kind: Kind | None = None) -> Sequence[Change]:
         if since < self.revision:
@@ -84,7 +89,7 @@ class _RecordedStore(SqliteStore):
 
     def commit(self, write: Write) -> Change:
         change = super().commit(write)
-        if change.key.kind == POD:  # decoded just now, so nobody else has it yet
+        if change.type == "ADDED" and change.key.kind == POD:  # later versions keep that spec
             spec = change.obj["spec"]
             change.obj["spec"] = self._specs.setdefault(msgspec.json.encode(spec), spec)
         self._on_change(change)

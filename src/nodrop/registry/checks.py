@@ -32,6 +32,11 @@ def clone(obj: Obj) -> Obj:
     return copied
 
 
+def shallow(obj: Obj) -> Obj:
+    """A copy for a trusted writer of a status: only the metadata is changed in place."""
+    return {**obj, "metadata": {**obj["metadata"]}}
+
+
 def check_fields(
     kind: Kind, obj: Obj, strictness: FieldValidation, stored: Obj | None = None
 ) -> tuple[str, ...]:

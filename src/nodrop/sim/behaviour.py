@@ -17,7 +17,8 @@ class Behaviour:
     that differs from container to container. ``term_s`` passes from SIGTERM to its end where it
     finishes, ``hook_s`` in its hooks. ``crash_after_s`` ends each run with ``crash_code``,
     ``deaf_after_s`` makes liveness probes fail, ``unready_after_s`` readiness probes, for
-    ``unready_for_s``. ``refusal`` makes it impossible to start.
+    ``unready_for_s``. ``refusal`` makes it impossible to start. ``listens`` False: an init
+    container or a sidecar, which no request or probe is meant for.
     """
 
     start_s: float = 1.0
@@ -33,6 +34,7 @@ class Behaviour:
     hook_s: float = 0.5
     exit_code: int = 0
     refusal: str = ""
+    listens: bool = True
 
     @property
     def well(self) -> bool:

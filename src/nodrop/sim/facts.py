@@ -100,6 +100,8 @@ class Facts:
     stale_s: float = 0.0
     #: When a pod was last lost to something else than the control plane's own decision.
     harmed_s: float = -1.0
+    #: When a ready pod was last told to go, or lost, and when the size was last changed.
+    shrunk_s: float = -1.0
 
     def take(self, change: Change, *, now_s: float, now: datetime, by_user: bool) -> None:
         """Learn from one write."""
@@ -141,6 +143,8 @@ class Facts:
         if change.type == "DELETED":
             if fact := self.pods.pop(uid, None):
                 fact.gone_s = now_s
+                if fact.deleted_s is None:
+                    self.shrunk_s = now_s
                 if by_user or fact.deleted_s is None:
                     self.harmed_s = now_s
             return
@@ -164,6 +168,7 @@ class Facts:
         elif not ready and fact.ready_s is not None:
             fact.ready_s, fact.ready_at, fact.unready_s = None, None, now_s
             fact.routed = False
+            self.shrunk_s = now_s
             if fact.deleted_s is None:
                 self.harmed_s = now_s
 
@@ -175,6 +180,7 @@ class Facts:
         grace_s = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
         if fact.deleted_s is None:
             fact.deleted_s, fact.deleted_at, fact.by_user = now_s, now, by_user
+            self.shrunk_s = now_s
             fact.grace_s = grace_s
             if by_user:
                 self.harmed_s = now_s
@@ -208,6 +214,7 @@ class Facts:
         min_ready_s = spec.get("minReadySeconds") or 0
         if min_ready_s != self.min_ready_s:
             self.min_ready_s, self.harmed_s = min_ready_s, now_s  # available means another thing
+        self.shrunk_s = now_s  # the budget counts from another size, perhaps
         bounds = _bounds(spec, now_s)
         self.bounds.append(bounds)
 

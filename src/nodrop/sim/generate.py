@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from nodrop.sim.behaviour import Behaviour
 from nodrop.sim.scenario import (
@@ -32,7 +33,7 @@ def scenario_of(seed: int, *, with_faults: bool = True) -> Scenario:
     versions = (*versions, _version(rng, well=True))
     strategies = tuple(_strategy(rng) for _ in range(rng.choice((1, 1, 2))))
     operations = _operations(rng, len(versions), len(strategies))
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         replicas=rng.choice((1, 1, 2, 3, 3, 4, 5, 6, 8)),
         strategies=strategies,
@@ -43,9 +44,41 @@ def scenario_of(seed: int, *, with_faults: bool = True) -> Scenario:
         request_every_s=rng.choice((0.2, 0.5, 1.0)),
         request_s=rng.choice((0.1, 0.5, 2.0, 8.0)),
     )
+    return _enriched(scenario, random.Random(f"{seed} more"))
 
 
 # Private: deployments
+
+
+def _enriched(scenario: Scenario, rng: random.Random) -> Scenario:
+    """With init containers, a sidecar, a budget and evictions; a third of all has none of it.
+
+    Drawn from chances of its own, so that the rest of a seed's scenario stays what it was.
+    """
+    if rng.random() < 1 / 3:
+        return scenario
+    sidecar = rng.random() < 0.4
+    versions = tuple(
+        replace(
+            version,
+            init_s=rng.choice((0.0, 0.0, 0.3, 2.0)),
+            sidecar=sidecar if rng.random() < 0.8 else not sidecar,
+        )
+        for version in scenario.versions
+    )
+    if rng.random() < 0.5:
+        return replace(scenario, versions=versions)
+    last_s = scenario.operations[-1].at_s
+    evictions = [
+        Operation(at_s=round(rng.uniform(3, last_s + 10), 3), what="evict", number=rng.randrange(8))
+        for _ in range(rng.randint(1, 4))
+    ]
+    return replace(
+        scenario,
+        versions=versions,
+        operations=tuple(sorted((*scenario.operations, *evictions), key=lambda one: one.at_s)),
+        min_available=rng.choice((0, 1, 2, "50%", "80%")),
+    )
 
 
 def _strategy(rng: random.Random) -> Strategy:

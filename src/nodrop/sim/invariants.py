@@ -59,6 +59,30 @@ def ceiling_broken(facts: Facts, pod: PodFact, now_s: float) -> str | None:
     return f"{pod.name} is created: {count} pods, at most {ceiling} are promised"
 
 
+def budget_broken(
+    facts: Facts, pod: PodFact, min_available: int | str, quiet_s: float
+) -> str | None:
+    """A pod was evicted: enough ready ones are left, unless they were too few without it.
+
+    Excused where another pod was lost, or told to go, less than ``quiet_s`` before: the budget's
+    status, by which an eviction is judged, may not have heard of it.
+    """
+    if pod.ready_s is None or not facts.bounds or quiet_s < LATE_S:
+        return None
+    wanted = needed(min_available, facts.bounds[-1].replicas)
+    left = sum(1 for one in facts.active() if one.ready_s is not None)
+    if left >= wanted:
+        return None
+    return f"{pod.name} is evicted: {left} ready pods are left, {wanted} are to be available"
+
+
+def needed(min_available: int | str, replicas: int) -> int:
+    """How many pods a budget keeps; its percentages round up."""
+    if isinstance(min_available, int):
+        return min_available
+    return -(-int(min_available.removesuffix("%")) * replicas // 100)
+
+
 def both_ways(facts: Facts, plan: Plan) -> str | None:
     """One sync of a Deployment grows or shrinks sets, never both."""
     grown: list[str] = []

@@ -15,6 +15,7 @@ from nodrop.proxy.protocol import RoutingTable
 from nodrop.proxy.routing import diff_tables
 from nodrop.sim import invariants
 from nodrop.sim.facts import Facts, PodFact
+from nodrop.sim.manifests import SIDECAR
 from nodrop.sim.runtime import App
 from nodrop.sim.timeline import Timeline
 from nodrop.store.protocol import Change
@@ -41,6 +42,9 @@ class Judge:
         self.violation: Violation | None = None
         self.over = asyncio.Event()
         self.by_user = False
+        #: The pod that a user evicts in this instant, and what its budget promises.
+        self.evicting = ""
+        self.min_available: int | str | None = None
         #: When the last fault ended, the last control plane started, or the clock jumped.
         self.disturbed_s = 0.0
         self.disturbed = 0
@@ -76,6 +80,7 @@ class Judge:
         uid = uid_of(change.obj)
         before = self.facts.pods.get(uid)
         was_active = before is not None and before.active
+        shrunk_s = self.facts.shrunk_s
         if change.key.kind != EVENT:
             who = "user" if self.by_user else "store"
             self.timeline.add(who, f"{change.type} {change.key} @{change.revision}", _brief(change))
@@ -87,6 +92,11 @@ class Judge:
             self.fail("ceiling (S3)", invariants.ceiling_broken(self.facts, pod, now_s))
         if was_active and before is not None and not before.active:
             self.fail("floor (S5)", invariants.floor_broken(self.facts, before, now_s, now))
+            if before.name == self.evicting and self.min_available is not None:
+                why = invariants.budget_broken(
+                    self.facts, before, self.min_available, now_s - shrunk_s
+                )
+                self.fail("evictions keep the budget", why)
 
     def on_plan(self, controller: str, key: ObjectKey, plan: Plan) -> None:
         if not plan.actions:
@@ -197,6 +207,8 @@ class Judge:
     def _judge_idle(self, app: App, pod: PodFact) -> None:
         uid = app.spec.pod_uid
         told = app in self._sigterm_s or app.in_hook or app.was_in_hook
+        if app.spec.name == SIDECAR:
+            return  # its turn comes when the others have ended
         if told or self.in_flight(uid) or uid in self.serving().pods():
             self._idle_s.pop(app, None)
             return

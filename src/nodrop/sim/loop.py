@@ -61,6 +61,8 @@ class _Selector(selectors.SelectSelector):
 class _Task(asyncio.Task[Any]):
     """A task whose hash is its number: the order of a set of tasks doesn't follow addresses."""
 
+    __slots__ = ("number",)
+
     def __init__(self, work: Any, *, number: int, **options: Any) -> None:
         self.number = number  # first: asyncio puts the task into sets while it is being made
         super().__init__(work, **options)

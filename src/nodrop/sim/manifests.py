@@ -11,6 +11,7 @@ NAMESPACE, NAME = "default", "web"
 KEY = ObjectKey(DEPLOYMENT, NAMESPACE, NAME)
 _LABELS = {"app": NAME}
 PORT = 8080
+INIT, SIDECAR = "init", "sidecar"
 
 
 def deployment(scenario: Scenario) -> Obj:
@@ -52,9 +53,35 @@ def template(scenario: Scenario, number: int) -> Obj:
     }
     if hooks := _hooks(version):
         container["lifecycle"] = hooks
+    spec: Obj = {"containers": [container], "terminationGracePeriodSeconds": version.grace_s}
+    if before := _before(version, number):
+        spec["initContainers"] = before
+    return {"metadata": {"labels": _LABELS}, "spec": spec}
+
+
+def _before(version: Version, number: int) -> list[Obj]:
+    """The sidecar first, so that it is the last to be ended."""
+    image, found = f"app:v{number}", []
+    if version.sidecar:
+        command = ["/sidecar", str(number)]
+        found.append(
+            {"name": SIDECAR, "image": image, "command": command, "restartPolicy": "Always"}
+        )
+    if version.init_s:
+        found.append({"name": INIT, "image": image, "command": ["/init", str(number)]})
+    return found
+
+
+def budget(scenario: Scenario) -> Obj:
+    """The PodDisruptionBudget of the Deployment's pods."""
     return {
-        "metadata": {"labels": _LABELS},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": version.grace_s},
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {
+            "minAvailable": scenario.min_available,
+            "selector": {"matchLabels": _LABELS},
+        },
     }
 
 

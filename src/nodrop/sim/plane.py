@@ -17,6 +17,7 @@ from nodrop.client.cache import Cache
 from nodrop.client.recorder import EventRecorder
 from nodrop.clock import Clock
 from nodrop.controllers.deployment.controller import DeploymentController
+from nodrop.controllers.disruption.controller import DisruptionController
 from nodrop.controllers.endpointslice.controller import EndpointSliceController
 from nodrop.controllers.garbage.controller import GarbageController
 from nodrop.controllers.ingress.controller import IngressController
@@ -113,6 +114,7 @@ class ControlPlane:
             ReplicaSetController(),
             EndpointSliceController(),
             IngressController(address="127.0.0.1", ports=(80,)),
+            DisruptionController(),
             GarbageController(KINDS),
         )
         return [

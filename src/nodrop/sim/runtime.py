@@ -193,7 +193,7 @@ class SimRuntime:
     def app_at(self, address: str) -> App | None:
         """The running app of a pod address, the newest if it was started again."""
         for app in reversed(self.apps.values()):
-            if app.spec.pod_ip == address and app.running:
+            if app.spec.pod_ip == address and app.running and app.behaviour.listens:
                 return app
         return None
 

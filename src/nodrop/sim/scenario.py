@@ -10,7 +10,7 @@ import msgspec
 from nodrop.sim.behaviour import Behaviour
 
 PreStop = Literal["none", "sleep", "exec", "http"]
-OperationKind = Literal["roll", "scale", "pause", "resume", "delete-pod", "strategy"]
+OperationKind = Literal["roll", "scale", "pause", "resume", "delete-pod", "strategy", "evict"]
 FaultKind = Literal[
     "kill", "kill-at-effect", "proxy-lost", "proxy-crash", "runtime-failing", "runtime-late",
     "clock-jump", "watch-lost", "store-refuses",
@@ -19,7 +19,10 @@ FaultKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """A pod template. A period of 0 is no probe; ``pre_stop_s`` counts for ``sleep`` only."""
+    """A pod template. A period of 0 is no probe; ``pre_stop_s`` counts for ``sleep`` only.
+
+    ``init_s`` is what an init container takes, 0 for none; ``sidecar`` puts one beside the app.
+    """
 
     behaviour: Behaviour = field(default_factory=Behaviour)
     readiness_period_s: int = 1
@@ -29,6 +32,8 @@ class Version:
     pre_stop: PreStop = "none"
     pre_stop_s: int = 0
     post_start: bool = False
+    init_s: float = 0.0
+    sidecar: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,10 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One run from its seed to its end. Version 0 is what is there at first."""
+    """One run from its seed to its end. Version 0 is what is there at first.
+
+    ``min_available`` is that of a PodDisruptionBudget, None for no budget.
+    """
 
     seed: int
     replicas: int
@@ -86,6 +94,7 @@ class Scenario:
     request_every_s: float = 0.25
     request_s: float = 0.2
     stream_every_s: float = 3.0
+    min_available: int | str | None = None
 
     @property
     def disturbed_until_s(self) -> float:

@@ -8,7 +8,7 @@ from functools import partial
 
 from nodrop.client.protocol import Scope
 from nodrop.model.errors import ApiError
-from nodrop.model.kinds import DEPLOYMENT, INGRESS, POD, SERVICE, Kind
+from nodrop.model.kinds import DEPLOYMENT, INGRESS, POD, PODDISRUPTIONBUDGET, SERVICE, Kind
 from nodrop.model.meta import Obj, ObjectKey
 from nodrop.registry.verbs import Registry
 from nodrop.sim import faults, manifests
@@ -36,6 +36,8 @@ async def _create(world: World) -> None:
         (INGRESS, manifests.ingress()),
         (DEPLOYMENT, manifests.deployment(world.scenario)),
     ]
+    if world.scenario.min_available is not None:
+        objects.append((PODDISRUPTIONBUDGET, manifests.budget(world.scenario)))
     for kind, obj in objects:
         await _as_user(world, partial(_create_one, kind, obj))
 
@@ -69,6 +71,9 @@ def _do(world: World, operation: Operation, registry: Registry) -> None:
     if operation.what == "delete-pod":
         _delete_pod(registry, operation.number)
         return
+    if operation.what == "evict":
+        _evict(world, registry, operation.number)
+        return
     registry.patch(manifests.KEY, {"spec": _spec_patch(world, operation)}, "merge")
 
 
@@ -86,12 +91,36 @@ def _spec_patch(world: World, operation: Operation) -> Obj:
             if fields["strategy"]["type"] == "Recreate":
                 fields["strategy"]["rollingUpdate"] = None
             return fields
-        case "delete-pod":
+        case "delete-pod" | "evict":
             raise AssertionError("not a change of the Deployment")
 
 
 def _delete_pod(registry: Registry, number: int) -> None:
+    if key := _pod_key(registry, number):
+        registry.delete(key)
+
+
+def _evict(world: World, registry: Registry, number: int) -> None:
+    """As ``kubectl drain`` does it, once: what the budget refuses stays."""
+    key = _pod_key(registry, number)
+    if key is None:
+        return
+    metadata = {"name": key.name, "namespace": key.namespace}
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+    world.judge.evicting = key.name
+    try:
+        registry.evict(key, eviction)
+    except ApiError as error:
+        if error.code != 429:
+            raise
+        world.note(f"user: {error}")
+    finally:
+        world.judge.evicting = ""
+
+
+def _pod_key(registry: Registry, number: int) -> ObjectKey | None:
     pods = registry.list(POD, Scope(manifests.NAMESPACE)).items
-    if pods:
-        name = pods[number % len(pods)]["metadata"]["name"]
-        registry.delete(ObjectKey(POD, manifests.NAMESPACE, name))
+    if not pods:
+        return None
+    name = pods[number % len(pods)]["metadata"]["name"]
+    return ObjectKey(POD, manifests.NAMESPACE, name)

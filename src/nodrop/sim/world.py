@@ -23,7 +23,7 @@ from nodrop.sim.invariants import (
 from nodrop.sim.judge import Judge, Violation
 from nodrop.sim.logs import listening
 from nodrop.sim.loop import VirtualClock, run_virtual
-from nodrop.sim.manifests import KEY
+from nodrop.sim.manifests import INIT, KEY, SIDECAR
 from nodrop.sim.plane import ControlPlane, Machine
 from nodrop.sim.runtime import App, SimRuntime
 from nodrop.sim.scenario import Scenario
@@ -88,6 +88,7 @@ class World:
             on_lost=self._lost,
             on_cut=self.judge.on_cut,
         )
+        self.judge.min_available = scenario.min_available
         self.judge.serving = lambda: self.proxy.table
         self.judge.in_flight = self.proxy.in_flight
         self.judge.on_end = self.requests.app_ended
@@ -174,7 +175,12 @@ class World:
         return lambda: rng.random() * longest_s
 
     def _behaviour(self, spec: ContainerSpec) -> Behaviour:
-        return self.scenario.versions[int(spec.argv[1])].behaviour
+        version = self.scenario.versions[int(spec.argv[1])]
+        if spec.name == INIT:  # it ends by itself: a crash with exit code 0
+            return Behaviour(crash_after_s=version.init_s, crash_code=0, listens=False)
+        if spec.name == SIDECAR:
+            return Behaviour(term_s=0.1, listens=False)
+        return version.behaviour
 
     def _lost(self, backend: Backend | None, why: str) -> None:
         self.timeline.add("client", f"lost: {why}", backend.name if backend else "")
@@ -217,9 +223,14 @@ def _unsettled(world: World) -> str | None:
             return f"status.{name} is {status.get(name) or 0}, not {wanted}"
     if len(facts.pods) != wanted:
         return f"there are {len(facts.pods)} pods, not {wanted}"
-    running = [app for app in world.runtime.apps.values() if app.running]
-    if len(running) != wanted or len(world.runtime.apps) > 2 * wanted:
+    apps = world.runtime.apps.values()
+    running = [app for app in apps if app.running and app.behaviour.listens]
+    listening = [app for app in apps if app.behaviour.listens]
+    if len(running) != wanted or len(listening) > 2 * wanted:
         return f"{len(running)} containers run, not {wanted}"
+    pods = {app.spec.pod_uid for app in running}
+    if any(app.running and app.spec.pod_uid not in pods for app in apps):
+        return "a sidecar runs without its pod"
     if world.proxy.table.pods() != facts.pods.keys():
         return "the proxy does not route to all pods"
     for kind in KINDS:

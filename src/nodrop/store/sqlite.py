@@ -124,13 +124,8 @@ class SqliteStore:
             raise PreconditionFailed(key, write.expected, actual)
         revision = Revision(self._revision + 1)
         change_type: ChangeType = "DELETED" if write.delete else "MODIFIED" if before else "ADDED"
-        body = msgspec.json.encode(_at_revision(write.obj, revision))
-        self._execute(
-            _INSERT,
-            (revision, change_type, key.kind.resource, key.namespace, key.name, actual, body),
-        )
-        # Decoded again, so that no writer holds a reference into the store.
-        change = Change(change_type, key, _decode(body), before.obj if before else None, revision)
+        obj = self._insert(write, change_type, revision, previous=actual)
+        change = Change(change_type, key, obj, before.obj if before else None, revision)
         self._remember(change)
         self._compact_now_and_then()
         return change
@@ -187,6 +182,20 @@ class SqliteStore:
             ) from error
         except (sqlite3.Error, msgspec.DecodeError, TypeError) as error:
             raise _corrupt(self._path, str(error)) from error
+
+    def _insert(
+        self, write: Write, change_type: ChangeType, revision: Revision, *, previous: Revision
+    ) -> Obj:
+        """Append to the log; returns the object as stored.
+
+        It is decoded again, so that no writer holds a reference into the store.
+        """
+        key, body = write.key, msgspec.json.encode(at_revision(write.obj, revision))
+        self._execute(
+            _INSERT,
+            (revision, change_type, key.kind.resource, key.namespace, key.name, previous, body),
+        )
+        return _decode(body)
 
     def _execute(self, statement: str, values: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
         try:
@@ -306,7 +315,7 @@ def _corrupt(path: str, why: str) -> StoreCorrupt:
     )
 
 
-def _at_revision(obj: Obj, revision: Revision) -> Obj:
+def at_revision(obj: Obj, revision: Revision) -> Obj:
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}}
 
 

@@ -102,6 +102,23 @@ def test_the_end_may_take_the_grace_period_and_two_seconds() -> None:
     assert invariants.overdue(pod, 34.0) is not None
 
 
+@pytest.mark.parametrize(
+    ("min_available", "quiet_s", "broken"),
+    [
+        (1, 60.0, False),
+        (2, 60.0, True),  # two were ready, one of them is evicted
+        ("50%", 60.0, True),  # of three, rounded up: two
+        ("33%", 60.0, False),
+        (2, 0.5, False),  # another went a moment before: the status may not know of it yet
+    ],
+)
+def test_evictions_keep_the_budget(min_available: int | str, quiet_s: float, broken: bool) -> None:
+    gone = _pod("b", deleted_s=60.0)
+    facts = _facts(_pod("a"), gone, _pod("c", ready_s=None), floor=0, ceiling=9)
+    why = invariants.budget_broken(facts, gone, min_available, quiet_s)
+    assert bool(why) is broken
+
+
 def test_s5_a_ready_pod_keeps_its_traffic() -> None:
     kept, lost = _pod("a", routed=True), _pod("b", routed=True)
     facts = _facts(kept, lost, floor=0, ceiling=9)

@@ -62,11 +62,7 @@ class ReplicaSetController:
         return Snapshot(
             replicaset=replicaset,
             pods=tuple(cache.controlled_by(POD, uid_of(replicaset))),
-            orphans=tuple(
-                pod
-                for pod in cache.list(POD, key.namespace)
-                if controller_of(pod) is None and is_active(pod)
-            ),
+            orphans=tuple(pod for pod in cache.uncontrolled(POD, key.namespace) if is_active(pod)),
             now=now,
         )
 

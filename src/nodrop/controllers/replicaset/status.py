@@ -17,11 +17,14 @@ def next_status(replicaset: Obj, pods: Sequence[Obj], now: datetime) -> Obj:
     spec, before = replicaset["spec"], replicaset.get("status") or {}
     wanted = ((spec["template"].get("metadata") or {}).get("labels") or {}).items()
     min_ready_s = spec.get("minReadySeconds") or 0
+    ready = [pod for pod in pods if is_ready(pod)]
     counters = {
         "observedGeneration": replicaset["metadata"].get("generation") or 0,
         "fullyLabeledReplicas": sum(wanted <= labels_of(pod).items() for pod in pods),
-        "readyReplicas": sum(is_ready(pod) for pod in pods),
-        "availableReplicas": sum(is_available(pod, min_ready_s, now) for pod in pods),
+        "readyReplicas": len(ready),
+        "availableReplicas": sum(is_available(pod, min_ready_s, now) for pod in ready)
+        if min_ready_s
+        else len(ready),
     }
     kept = {key: value for key, value in before.items() if key not in _COUNTERS}
     status: Obj = {**kept, "replicas": len(pods), **{k: v for k, v in counters.items() if v}}

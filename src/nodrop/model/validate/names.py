@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -193,6 +194,7 @@ def port_number_or_name(port: int | str) -> list[str]:
     return port_name(port) if isinstance(port, str) else port_number(port)
 
 
+@lru_cache(maxsize=32_768)  # the addresses of pods are looked at with every write of a slice
 def is_ip(text: str) -> bool:
     """An IPv4 or IPv6 address without a zone (``fe80::1%eth0``), in which any text may stand."""
     try:

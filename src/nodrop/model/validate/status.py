@@ -12,7 +12,7 @@ _CONDITION = ("False", "True", "Unknown")
 _PHASES = ("Failed", "Pending", "Running", "Succeeded", "Unknown")
 _MUST_BE_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _SECTIONS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-_COUNTERS = (
+_COUNTERS = {
     "availableReplicas",
     "collisionCount",
     "currentHealthy",
@@ -26,14 +26,14 @@ _COUNTERS = (
     "terminatingReplicas",
     "unavailableReplicas",
     "updatedReplicas",
-)
+}
 
 
 def validate_status(obj: Obj) -> list[Cause]:
     """Causes for the status of an object of any kind (with its types right)."""
     status = obj.get("status") or {}
     causes = validate_annotations(obj["metadata"].get("annotations"), "metadata.annotations")
-    for field in _COUNTERS:
+    for field in sorted(_COUNTERS & status.keys()):
         causes += non_negative(f"status.{field}", status.get(field))
     for index, condition in enumerate(status.get("conditions") or ()):
         path = f"status.conditions[{index}]"
