@@ -18,10 +18,13 @@ from nodrop.apiserver.certificates import (
     server_context,
     write_private,
 )
+from nodrop.apiserver.limits import Limits
 from nodrop.apiserver.logs import FileLogs
+from nodrop.apiserver.users import Users
 from nodrop.client.kubeconfig import render_kubeconfig
 from nodrop.clock import SystemClock
 from nodrop.registry.interface import Allocation
+from nodrop.registry.roles import initial_roles
 from nodrop.registry.verbs import Registry
 from nodrop.statedir import StateDir
 from nodrop.store.sqlite import SqliteStore
@@ -42,7 +45,11 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    root: Path, *, port: int = 0, routes: Iterable[web.AbstractRouteDef] = ()
+    root: Path,
+    *,
+    port: int = 0,
+    routes: Iterable[web.AbstractRouteDef] = (),
+    limits: Limits | None = None,
 ) -> AsyncIterator[Served]:
     """Serve the state folder ``root`` until the block ends; its kubeconfig is written."""
     state, clock = StateDir(root), SystemClock()
@@ -51,8 +58,16 @@ async def serving(
     token = ensure_token(state.pki / "token")
     store = SqliteStore(state.database)
     registry = Registry(store, clock, ALLOCATION, random.Random(7))
+    registry.ensure(initial_roles())
     logs = FileLogs(state.pods, registry.get, clock)
-    app = build_app(registry, auth=Auth(token), logs=logs, clock=clock, routes=routes)
+    app = build_app(
+        registry,
+        auth=Auth(token, Users(state.users)),
+        logs=logs,
+        clock=clock,
+        routes=routes,
+        limits=limits,
+    )
     server = ApiServer(app, server_context(pki))
     url = f"https://127.0.0.1:{await server.start(port=port)}"
     kubeconfig = render_kubeconfig(server=url, ca_pem=pki.ca_cert.read_text(), token=token)

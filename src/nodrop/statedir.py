@@ -52,6 +52,11 @@ class StateDir:
         return self.root / "pki"
 
     @property
+    def users(self) -> Path:
+        """Further users of the API: names, groups, hashes of tokens."""
+        return self.pki / "users.json"
+
+    @property
     def keeper(self) -> Path:
         """The keeper's records, one file a process."""
         return self.root / "keeper"

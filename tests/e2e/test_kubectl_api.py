@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from nodrop.model.kinds import DEPLOYMENT, EVENT, POD, REPLICASET
+from nodrop.apiserver.users import Users
+from nodrop.cli.user import binding_of
+from nodrop.client.kubeconfig import render_kubeconfig
+from nodrop.clock import SystemClock
+from nodrop.model.kinds import DEPLOYMENT, EVENT, POD, REPLICASET, ROLEBINDING
 from nodrop.model.meta import Obj, ObjectKey, controller_reference
 from nodrop.registry.interface import DeleteOptions
 from tests.e2e.conftest import Kubectl, rows
@@ -449,3 +453,32 @@ async def test_from_client_side_to_server_side_apply(kubectl: Kubectl, served: S
     assert "serverside-applied" in await kubectl(
         *("apply", "--server-side", "--dry-run=server", "-f", "-"), stdin=fewer
     )
+
+
+async def test_auth(kubectl: Kubectl, served: Served, kubectl_binary: Path, tmp_path: Path) -> None:
+    """can-i and whoami, for the owner and for a user with the role view."""
+    assert (await kubectl("auth", "can-i", "create", "deployments")).strip() == "yes"
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    served.registry.create(ROLEBINDING, "default", binding_of("ann", "view", "default"))
+    text = render_kubeconfig(server=served.url, ca_pem=served.pki.ca_cert.read_text(), token=token)
+    (tmp_path / "ann").write_text(text)
+    ann = Kubectl(kubectl_binary, tmp_path, tmp_path / "ann")
+    assert (await ann.ask("auth", "can-i", "create", "deployments")).out.startswith("no")
+    assert (await ann("auth", "can-i", "list", "pods")).strip() == "yes"
+    assert "nodrop-admin" in await kubectl("auth", "whoami")
+    assert "ann" in await ann("auth", "whoami")
+    refused = await ann.ask("delete", "cm", "--all")
+    assert 'User "ann" cannot' in refused.err
+    assert "deployments.apps" in await ann("auth", "can-i", "--list")
+    assert "cluster-admin" in await kubectl("get", "clusterroles")
+    assert "ClusterRole/view" in await kubectl("get", "rolebindings")
+
+
+async def test_roles_by_command(kubectl: Kubectl, served: Served) -> None:
+    await kubectl("create", "role", "reader", "--verb=get,list", "--resource=pods")
+    await kubectl("create", "rolebinding", "readers", "--role=reader", "--user=bob")
+    described = await kubectl("describe", "role", "reader")
+    assert "pods" in described
+    assert "Role/reader" in await kubectl("get", "rolebinding", "readers")
+    await kubectl("create", "serviceaccount", "bot")
+    assert "bot" in await kubectl("get", "sa")

@@ -6,25 +6,31 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from typing import cast
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from nodrop.apiserver import discovery
+from nodrop.apiserver.access import Access, set_user, user_of
 from nodrop.apiserver.auth import Auth, peer_certificate, unauthorized
-from nodrop.apiserver.bodies import BODY_LIMIT_BYTES
+from nodrop.apiserver.bodies import BODY_LIMIT_BYTES, decode_object
 from nodrop.apiserver.handlers import (
     ObjectHandlers,
     json_response,
     method_not_allowed,
+    read_body,
     status_response,
 )
+from nodrop.apiserver.limits import Gate, Limits
 from nodrop.apiserver.openapi import OpenApi
 from nodrop.apiserver.paths import parse_path, unserved_feature
 from nodrop.apiserver.rendering import encode
+from nodrop.apiserver.reviews import answer, review_at
 from nodrop.apiserver.streams import LogSource
 from nodrop.clock import Clock
 from nodrop.model.errors import ApiError
+from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
 from nodrop.registry.interface import Registry
 
@@ -44,22 +50,26 @@ def build_app(
     clock: Clock,
     routes: Iterable[web.AbstractRouteDef] = (),
     around: Iterable[Middleware] = (),
+    limits: Limits | None = None,
 ) -> web.Application:
     """The application. ``routes`` are served besides, under the same credentials.
 
     ``around`` are middlewares that see every request first, and its answer last.
     """
+    gate = Gate(limits or Limits())
     app = web.Application(
-        middlewares=[*around, _with_status_errors, _credentials(auth)],
+        middlewares=[*around, _with_status_errors, _credentials(auth, gate)],
         client_max_size=BODY_LIMIT_BYTES,
     )
     app[_OPEN] = set()
     app.on_shutdown.append(_end_open_requests)
-    app.add_routes(routes)
-    app.add_routes(_fixed_routes(OpenApi()))
-    objects = ObjectHandlers(registry, logs=logs, clock=clock)
+    access = Access(registry)
+    app.add_routes(_guarded(route, access) for route in (*routes, *_fixed_routes(OpenApi())))
+    objects = ObjectHandlers(registry, access=access, gate=gate, logs=logs, clock=clock)
 
     async def serve_objects(request: web.Request) -> web.StreamResponse:
+        if asked := review_at(request.path):
+            return await _review(access, request, *asked)
         target = parse_path(request.path)
         if target is None:
             raise not_offered(request.path) or path_not_found()
@@ -149,16 +159,41 @@ async def _with_status_errors(request: web.Request, handler: Handler) -> web.Str
         log.debug("%s %s", request.method, request.path_qs)
 
 
-def _credentials(auth: Auth) -> Middleware:
+def _credentials(auth: Auth, gate: Gate) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         transport = request.transport
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
-        if not auth.admits(request.headers.get("Authorization", ""), peer_certificate(tls)):
+        user = auth.user(request.headers.get("Authorization", ""), peer_certificate(tls))
+        if user is None:
             raise unauthorized()
+        set_user(request, user)
+        gate.admit(user, asyncio.get_running_loop().time())
         return await handler(request)
 
     return check
+
+
+def _guarded(route: web.AbstractRouteDef, access: Access) -> web.AbstractRouteDef:
+    """A route whose path the user has to have a right to."""
+    assert isinstance(route, web.RouteDef), "routes are given by function"
+    inner = cast(Handler, route.handler)
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        access.check_path(request)
+        return await inner(request)
+
+    return web.RouteDef(route.method, route.path, guarded, route.kwargs)
+
+
+async def _review(
+    access: Access, request: web.Request, kind: Kind, namespace: str
+) -> web.StreamResponse:
+    if request.method != "POST":
+        raise method_not_allowed()
+    asked = decode_object(await read_body(request), request.headers.get("Content-Type", ""))
+    answered = answer(access, user_of(request), kind, namespace, asked)
+    return json_response(encode(answered), status=201)
 
 
 def _fixed_routes(openapi: OpenApi) -> list[web.RouteDef]:

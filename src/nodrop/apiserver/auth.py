@@ -1,36 +1,47 @@
-"""Who may speak to the API: the holder of the token, or of a certificate that our CA signed."""
+"""Who speaks to the API: the holder of a token, or of a certificate that our CA signed."""
 
 from __future__ import annotations
 
 import hmac
 import secrets
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nodrop.apiserver.certificates import write_private
+from nodrop.apiserver.users import Users
 from nodrop.model.errors import ApiError
+from nodrop.model.rbac import MASTERS, User
+
+#: The owner of the engine: whoever can read its state folder.
+OWNER = User("nodrop-admin", (MASTERS,))
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Decides on credentials. There is one user, who may do everything."""
+    """Tells who a credential belongs to. ``token`` is the owner's."""
 
     token: str
+    users: Users | None = None
 
-    def admits(self, authorization: str, peer_certificate: object) -> bool:
-        """Is one of the credentials good?
+    def user(self, authorization: str, peer_certificate: object) -> User | None:
+        """The user of a good credential, or None.
 
         ``peer_certificate`` is what TLS has verified against our CA, empty or None without one.
+        Its common name is the user's, its organisations are the groups.
         """
-        if peer_certificate:
-            return True
+        if isinstance(peer_certificate, dict) and peer_certificate:
+            return _of_certificate(peer_certificate)
         scheme, _, token = authorization.partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(
-            # aiohttp hands on bytes that are no UTF-8 as half surrogates: they match no token.
-            token.strip().encode("utf-8", "surrogateescape"),
-            self.token.encode(),
-        )
+        if scheme.lower() != "bearer":
+            return None
+        token = token.strip()
+        # aiohttp hands on bytes that are no UTF-8 as half surrogates: they match no token.
+        if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.token.encode()):
+            return OWNER
+        return self.users.by_token(token) if self.users is not None else None
 
 
 def ensure_token(path: Path) -> str:
@@ -54,3 +65,13 @@ def peer_certificate(connection: object) -> object:
     if isinstance(connection, (ssl.SSLObject, ssl.SSLSocket)):
         return connection.getpeercert()
     return None
+
+
+# Private
+
+
+def _of_certificate(certificate: Mapping[str, Any]) -> User | None:
+    pairs = [pair for part in certificate.get("subject", ()) for pair in part]
+    names = [value for key, value in pairs if key == "commonName"]
+    groups = tuple(value for key, value in pairs if key == "organizationName")
+    return User(names[-1], groups) if names else None

@@ -5,16 +5,15 @@ from __future__ import annotations
 import platform
 from itertools import groupby
 
-from nodrop.model.kinds import KINDS, MEASURED, Kind
+from nodrop.model.kinds import KINDS, MEASURED, REVIEWS, Kind
 from nodrop.model.meta import Obj
 
 #: The API level that we speak for, as kubectl's version skew check reads it.
 GIT_VERSION = "v1.33.0+nodrop"
 
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
-_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-_READ_ONLY_VERBS = ("get", "list")
-_SERVED = (*KINDS, *MEASURED)
+#: All that can be asked for at an address of its own.
+_SERVED = (*KINDS, *MEASURED, *REVIEWS)
 _SUBRESOURCE_VERBS = {
     "status": ("get", "patch", "update"),
     "scale": ("get", "patch", "update"),
@@ -119,10 +118,6 @@ def aggregated_content_type(version: str) -> str:
 # Private
 
 
-def _verbs(kind: Kind) -> list[str]:
-    return list(_READ_ONLY_VERBS if kind in MEASURED else _VERBS)
-
-
 def _groups() -> list[str]:
     """The groups in the order of the table, the core group (empty) first."""
     return list(dict.fromkeys(kind.group for kind in _SERVED))
@@ -140,7 +135,7 @@ def _resources(kind: Kind) -> list[Obj]:
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": _verbs(kind),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         main["shortNames"] = list(kind.short_names)
@@ -181,7 +176,7 @@ def _aggregated_resource(kind: Kind) -> Obj:
         "responseKind": _response_kind(kind.group, kind.version, kind.kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular,
-        "verbs": _verbs(kind),
+        "verbs": list(kind.verbs),
     }
     if kind.short_names:
         entry["shortNames"] = list(kind.short_names)

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from nodrop.apiserver.access import Access, user_of
 from nodrop.apiserver.bodies import BODY_LIMIT_BYTES, decode_object, decode_patch, too_large
+from nodrop.apiserver.limits import Gate
 from nodrop.apiserver.parameters import (
     ListOptions,
     delete_options,
@@ -38,14 +40,19 @@ from nodrop.registry.scale import scale_of
 class ObjectHandlers:
     """Answers every request below ``/api/v1`` and ``/apis/<group>/<version>``."""
 
-    def __init__(self, registry: Registry, *, logs: LogSource, clock: Clock) -> None:
+    def __init__(
+        self, registry: Registry, *, access: Access, gate: Gate, logs: LogSource, clock: Clock
+    ) -> None:
         self._registry = registry
+        self._gate = gate
+        self._access = access
         self._logs = logs
         self._clock = clock
         self._lines = LineCache()
 
     async def handle(self, request: web.Request, target: Target) -> web.StreamResponse:
-        """Do what the method asks for. Raises ApiError."""
+        """Do what the method asks for, if the user may. Raises ApiError."""
+        self._access.check_target(request, target)
         if target.subresource == "log":
             return await self._log(request, target)
         if target.subresource == "eviction":
@@ -86,7 +93,8 @@ class ObjectHandlers:
         rendering = self._rendering(request, target.kind)
         if options.watch:
             stream = WatchStream(self._registry, target.kind, rendering, self._lines)
-            return await stream.run(request, options)
+            with self._gate.watching(user_of(request)):
+                return await stream.run(request, options)
         return json_response(rendering.page(self._page(target.kind, options)))
 
     def _page(self, kind: Kind, options: ListOptions) -> Page:
@@ -121,11 +129,13 @@ class ObjectHandlers:
         namespace = target.namespace or ""
         if target.kind.namespaced and not namespace:
             raise method_not_allowed()
+        self._access.check_grant(user_of(request), target, obj)
         written = self._registry.create(target.kind, namespace, obj, _write_options(request))
         return self._written(request, target, written)
 
     async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
         obj = decode_object(await read_body(request), _content_type(request))
+        self._access.check_grant(user_of(request), target, obj)
         written = self._registry.update(
             target.key,
             obj,
@@ -139,6 +149,10 @@ class ObjectHandlers:
         options = _write_options(request)
         if patch_type == "apply":  # an apply has to say who it is
             options = replace(options, field_manager=request.query.get("fieldManager", ""))
+        if self._access.grants(target):  # what a patch gives shows only in what it makes
+            trial = replace(options, dry_run=True)
+            found = self._registry.patch(target.key, patch, patch_type, options=trial)
+            self._access.check_grant(user_of(request), target, found.obj)
         written = self._registry.patch(
             target.key,
             patch,

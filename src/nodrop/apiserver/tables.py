@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from nodrop.apiserver.cells import cluster, network, pods, workloads
+from nodrop.apiserver.cells import access, cluster, network, pods, workloads
 from nodrop.apiserver.cells.column import Cells, Column
 from nodrop.model import kinds
 from nodrop.model.kinds import Kind
@@ -31,6 +31,12 @@ _CELLS: dict[Kind, tuple[tuple[Column, ...], Cells]] = {
         workloads.PODDISRUPTIONBUDGET_COLUMNS,
         workloads.poddisruptionbudget_cells,
     ),
+    kinds.SERVICEACCOUNT: (access.SERVICEACCOUNT_COLUMNS, access.serviceaccount_cells),
+    kinds.LEASE: (access.LEASE_COLUMNS, access.lease_cells),
+    kinds.ROLE: (access.ROLE_COLUMNS, access.role_cells),
+    kinds.CLUSTERROLE: (access.ROLE_COLUMNS, access.role_cells),
+    kinds.ROLEBINDING: (access.BINDING_COLUMNS, access.binding_cells),
+    kinds.CLUSTERROLEBINDING: (access.BINDING_COLUMNS, access.binding_cells),
     kinds.INGRESSCLASS: (network.INGRESSCLASS_COLUMNS, network.ingressclass_cells),
 }
 

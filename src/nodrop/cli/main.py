@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("logs", "Print what a pod or a deployment's pods wrote."),
     "rollout": ("rollout", "Follow, list, undo, pause, resume or restart rollouts."),
     "kubeconfig": ("kubeconfig", "Print the kubeconfig (or its path) for kubectl."),
+    "user": ("user", "Let others use the API: add, list and remove users."),
     "serve": ("serve", "Run the engine in the foreground."),
     "upgrade": ("upgrade", "Replace the control plane, or the proxy, under running pods."),
     "install": ("install", "Write a systemd unit that runs the engine, from boot on."),

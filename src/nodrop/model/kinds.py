@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: What a client may do to the objects of a stored kind.
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
@@ -21,6 +24,7 @@ class Kind:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
 
     @property
     def api_version(self) -> str:
@@ -65,11 +69,42 @@ PODDISRUPTIONBUDGET = Kind(
     "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, ("pdb",), (), ("status",)
 )
 #: What is measured, not stored: read-only, so not among KINDS.
-POD_METRICS = Kind("metrics.k8s.io", "v1beta1", "PodMetrics", "pods")
-NODE_METRICS = Kind("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", False)
+POD_METRICS = Kind("metrics.k8s.io", "v1beta1", "PodMetrics", "pods", verbs=("get", "list"))
+NODE_METRICS = Kind(
+    "metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", False, verbs=("get", "list")
+)
 MEASURED: tuple[Kind, ...] = (POD_METRICS, NODE_METRICS)
+SERVICEACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, ("sa",))
+LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+_RBAC = "rbac.authorization.k8s.io"
+ROLE = Kind(_RBAC, "v1", "Role", "roles")
+ROLEBINDING = Kind(_RBAC, "v1", "RoleBinding", "rolebindings")
+CLUSTERROLE = Kind(_RBAC, "v1", "ClusterRole", "clusterroles", False)
+CLUSTERROLEBINDING = Kind(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", False)
 #: What is posted to ``pods/NAME/eviction``; never stored, so not among KINDS.
 EVICTION = Kind("policy", "v1", "Eviction", "evictions")
+
+_AUTHORIZATION = "authorization.k8s.io"
+
+
+def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
+    plural = f"{kind.lower()}s"
+    return Kind(group, "v1", kind, plural, namespaced, verbs=("create",))
+
+
+SELFSUBJECTACCESSREVIEW = _review(_AUTHORIZATION, "SelfSubjectAccessReview")
+SELFSUBJECTRULESREVIEW = _review(_AUTHORIZATION, "SelfSubjectRulesReview")
+SUBJECTACCESSREVIEW = _review(_AUTHORIZATION, "SubjectAccessReview")
+LOCALSUBJECTACCESSREVIEW = _review(_AUTHORIZATION, "LocalSubjectAccessReview", namespaced=True)
+SELFSUBJECTREVIEW = _review("authentication.k8s.io", "SelfSubjectReview")
+#: Questions that are answered and not stored.
+REVIEWS: tuple[Kind, ...] = (
+    SELFSUBJECTACCESSREVIEW,
+    SELFSUBJECTRULESREVIEW,
+    SUBJECTACCESSREVIEW,
+    LOCALSUBJECTACCESSREVIEW,
+    SELFSUBJECTREVIEW,
+)
 
 KINDS: tuple[Kind, ...] = (
     NAMESPACE,
@@ -86,6 +121,12 @@ KINDS: tuple[Kind, ...] = (
     INGRESS,
     INGRESSCLASS,
     PODDISRUPTIONBUDGET,
+    SERVICEACCOUNT,
+    LEASE,
+    ROLE,
+    ROLEBINDING,
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
 )
 
 _BY_GVK = {(kind.api_version, kind.kind): kind for kind in KINDS}

@@ -73,7 +73,7 @@ class Registry:
         self._rng = rng
         self._admission = Admission(store, allocation, rng)
         self._hub = Hub(store)
-        self._ensure(initial_objects(allocation, capacity or {}, clock.now()))
+        self.ensure(initial_objects(allocation, capacity or {}, clock.now()))
 
     # Reading
 
@@ -275,7 +275,7 @@ class Registry:
         self._hub.publish(change)
         return change.obj
 
-    def _ensure(self, wanted: Iterable[Obj]) -> None:
+    def ensure(self, wanted: Iterable[Obj]) -> None:
         """Store what the engine itself needs where it is missing; refresh its Node."""
         for obj in wanted:
             key = key_of(obj)

@@ -26,6 +26,7 @@ from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
 from nodrop.apiserver.certificates import ensure_certificates, server_context
 from nodrop.apiserver.logs import FileLogs
+from nodrop.apiserver.users import Users
 from nodrop.bugs import BugLog, OnBug
 from nodrop.client.cache import Cache
 from nodrop.client.recorder import EventRecorder
@@ -45,6 +46,7 @@ from nodrop.proxy.protocol import Proxy
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import Allocation
 from nodrop.registry.local import LocalClient
+from nodrop.registry.roles import initial_roles
 from nodrop.registry.verbs import Registry
 from nodrop.statedir import StateDir
 from nodrop.store.sqlite import SqliteStore
@@ -242,11 +244,12 @@ def _allocation(network: int) -> Allocation:
 def _server(
     state: StateDir, registry: Registry, clock: SystemClock, token: str, metrics: Metrics
 ) -> ApiServer:
+    registry.ensure(initial_roles())
     logs = FileLogs(state.pods, registry.get, clock)
     return ApiServer(
         build_app(
             registry,
-            auth=Auth(token),
+            auth=Auth(token, Users(state.users)),
             logs=logs,
             clock=clock,
             routes=[

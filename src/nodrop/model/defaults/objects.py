@@ -8,6 +8,7 @@ from collections.abc import Callable
 from nodrop.model.defaults.pod import default_pod, default_pod_spec
 from nodrop.model.disruption import COUNTERS
 from nodrop.model.meta import Obj
+from nodrop.model.rbac import GROUP
 from nodrop.model.trees import clone_without_nulls
 
 CLIENT_IP_AFFINITY_S = 10800
@@ -143,6 +144,16 @@ def _poddisruptionbudget(obj: Obj) -> None:
         status.setdefault(counter, 0)
 
 
+def _binding(obj: Obj) -> None:
+    """Groups of the subjects and the role, as upstream's defaulting of RBAC has them."""
+    ref = obj.setdefault("roleRef", {})
+    if not ref.get("apiGroup"):
+        ref["apiGroup"] = GROUP
+    for subject in obj.get("subjects") or ():
+        if subject.get("kind") in ("User", "Group") and not subject.get("apiGroup"):
+            subject["apiGroup"] = GROUP
+
+
 _BY_KIND: dict[str, Callable[[Obj], None]] = {
     "Namespace": _namespace,
     "Node": _node,
@@ -156,4 +167,6 @@ _BY_KIND: dict[str, Callable[[Obj], None]] = {
     "Ingress": _ingress,
     "IngressClass": _ingressclass,
     "PodDisruptionBudget": _poddisruptionbudget,
+    "RoleBinding": _binding,
+    "ClusterRoleBinding": _binding,
 }

@@ -22,6 +22,7 @@ from nodrop.model.validate.names import (
     dns_label,
     dns_subdomain,
     label_value,
+    path_segment,
     qualified_name,
 )
 
@@ -30,6 +31,7 @@ _STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 _NAME_RULES: dict[str, Callable[[str], list[str]]] = {
     "Namespace": dns_label,
     "Service": dns_1035_label,
+    **dict.fromkeys(("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"), path_segment),
 }
 _FIXED = ("name", "namespace", "uid", "creationTimestamp")
 

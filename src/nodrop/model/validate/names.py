@@ -217,3 +217,10 @@ def url_path(text: str) -> list[str]:
     if any(char in "#\\" or char.isspace() or not char.isprintable() for char in text):
         sentences.append("must not contain whitespace, control characters, '#' or '\\'")
     return sentences
+
+
+def path_segment(text: str) -> list[str]:
+    """Why ``text`` can't be one part of a URL's path: RBAC objects are named as freely as that."""
+    if text in (".", ".."):
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{bad}'" for bad in "/%" if bad in text]

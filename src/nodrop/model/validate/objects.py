@@ -6,6 +6,12 @@ from collections.abc import Callable
 
 from nodrop.model.errors import Cause
 from nodrop.model.meta import Obj, object_kind
+from nodrop.model.validate.access import (
+    validate_binding,
+    validate_binding_update,
+    validate_lease,
+    validate_role,
+)
 from nodrop.model.validate.causes import invalid
 from nodrop.model.validate.config import (
     validate_configmap,
@@ -88,6 +94,11 @@ _OBJECTS: dict[str, Callable[[Obj], list[Cause]]] = {
     "Secret": validate_secret,
     "Event": _event,
     "PodDisruptionBudget": validate_poddisruptionbudget,
+    "Role": validate_role,
+    "ClusterRole": validate_role,
+    "RoleBinding": validate_binding,
+    "ClusterRoleBinding": validate_binding,
+    "Lease": validate_lease,
 }
 _UPDATES: dict[str, Callable[[Obj, Obj], list[Cause]]] = {
     "Pod": _pod_update,
@@ -98,4 +109,6 @@ _UPDATES: dict[str, Callable[[Obj, Obj], list[Cause]]] = {
     "IngressClass": validate_ingressclass_update,
     "ConfigMap": validate_configmap_update,
     "Secret": validate_secret_update,
+    "RoleBinding": validate_binding_update,
+    "ClusterRoleBinding": validate_binding_update,
 }

@@ -1,0 +1,167 @@
+"""May this user do what this request asks for? Attributes of requests, and the stored policy."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from nodrop.apiserver.parameters import flag
+from nodrop.apiserver.paths import Target
+from nodrop.client.protocol import ALL
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import (
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
+    MEASURED,
+    NAMESPACE,
+    ROLE,
+    ROLEBINDING,
+)
+from nodrop.model.meta import Obj
+from nodrop.model.rbac import (
+    Attributes,
+    Policy,
+    User,
+    allows,
+    exceeding,
+    forbidden_message,
+    role_rules,
+)
+from nodrop.registry.interface import Registry
+
+_GRANTS = (ROLE, CLUSTERROLE, ROLEBINDING, CLUSTERROLEBINDING)
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+_USER = web.RequestKey("user", User)
+
+
+def set_user(request: web.Request, user: User) -> None:
+    request[_USER] = user
+
+
+def user_of(request: web.Request) -> User:
+    """Who sent the request; the credentials' middleware has set it."""
+    return request[_USER]
+
+
+class Access:
+    """Decides by the Roles and bindings in the registry, as they are at this moment."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def policy(self) -> Policy:
+        """The stored objects that decide."""
+        listed = (self._registry.list(kind, ALL).items for kind in _POLICY_KINDS)
+        return Policy(*(tuple(items) for items in listed))
+
+    def check_target(self, request: web.Request, target: Target) -> None:
+        """Raise 403 unless the user may do this to ``target``."""
+        self.check(user_of(request), attributes_of(request, target))
+
+    def check_path(self, request: web.Request) -> None:
+        """Raise 403 unless the user may read this path: what is measured, or no resource."""
+        wanted = _measured(request) or Attributes(verb=request.method.lower(), path=request.path)
+        self.check(user_of(request), wanted)
+
+    def check(self, user: User, wanted: Attributes) -> None:
+        """Raise 403 unless ``user`` may do what is ``wanted``."""
+        if not user.is_master and not allows(self.policy(), user, wanted):
+            raise _forbidden(user, wanted)
+
+    def grants(self, target: Target) -> bool:
+        """Whether writing to ``target`` hands out rights."""
+        return target.kind in _GRANTS
+
+    def check_grant(self, user: User, target: Target, obj: Obj) -> None:
+        """Raise 403 when a Role or binding gives more than its writer has."""
+        if user.is_master or not self.grants(target):
+            return
+        policy = self.policy()
+        namespace = obj["metadata"].get("namespace") or target.namespace or ""
+        if target.kind in (ROLE, CLUSTERROLE):
+            rules, verb = obj.get("rules") or (), "escalate"
+        else:
+            obj = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+            rules, verb = role_rules(policy, obj), "bind"
+        wanted = Attributes(
+            verb=verb, group=target.kind.group, resource=target.kind.plural, namespace=namespace
+        )
+        if allows(policy, user, wanted):
+            return
+        if extra := exceeding(policy, user, namespace, rules):
+            raise _escalates(user, target, obj, extra)
+
+
+_POLICY_KINDS = (CLUSTERROLE, ROLE, CLUSTERROLEBINDING, ROLEBINDING)
+
+
+def attributes_of(request: web.Request, target: Target) -> Attributes:
+    """What a request for a resource wants to do."""
+    return Attributes(
+        verb=_verb(request, target),
+        group=target.kind.group,
+        resource=target.kind.plural,
+        subresource=target.subresource or "",
+        # A Namespace itself counts as inside of it, as upstream has it.
+        namespace=target.name if target.kind == NAMESPACE else target.namespace or "",
+        name=target.name,
+    )
+
+
+# Private
+
+
+def _measured(request: web.Request) -> Attributes | None:
+    """What of ``metrics.k8s.io`` is asked for: ``…/[namespaces/N/]pods[/NAME]``, ``…/nodes``."""
+    for kind in MEASURED:
+        root = f"/apis/{kind.api_version}/"
+        if not request.path.startswith(root):
+            continue
+        parts = request.path.removeprefix(root).split("/")
+        namespace = parts[1] if parts[0] == "namespaces" and len(parts) > 2 else ""
+        resource, *name = parts[2:] if namespace else parts
+        if resource == kind.plural:
+            return Attributes(
+                verb="get" if name else "list",
+                group=kind.group,
+                resource=resource,
+                namespace=namespace,
+                name="/".join(name),
+            )
+    return None
+
+
+def _verb(request: web.Request, target: Target) -> str:
+    match request.method:
+        case "GET" | "HEAD":
+            if flag(request.query, "watch") and target.subresource is None:
+                return "watch"
+            return "get" if target.name else "list"
+        case "DELETE":
+            return "delete" if target.name else "deletecollection"
+        case method:
+            return _VERBS.get(method, method.lower())
+
+
+def _forbidden(user: User, wanted: Attributes) -> ApiError:
+    details: Obj = {"name": wanted.name, "group": wanted.group, "kind": wanted.resource}
+    return ApiError(
+        403,
+        "Forbidden",
+        forbidden_message(user, wanted),
+        {key: value for key, value in details.items() if value},
+    )
+
+
+def _escalates(user: User, target: Target, obj: Obj, extra: list[Obj]) -> ApiError:
+    name = obj["metadata"].get("name", "")
+    listed = "; ".join(
+        f"{','.join(rule.get('verbs') or ())} {','.join(rule.get('resources') or ())}"
+        for rule in extra
+    )
+    return ApiError(
+        403,
+        "Forbidden",
+        f'{target.kind.resource} "{name}" is forbidden: user "{user.name}" is attempting to grant '
+        f"RBAC permissions not currently held: {listed}",
+        {"name": name, "group": target.kind.group, "kind": target.kind.plural},
+    )

@@ -1,0 +1,124 @@
+"""Questions about rights that are answered, not stored: ``kubectl auth can-i``, ``whoami``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodrop.apiserver.access import Access
+from nodrop.model.errors import ApiError, bad_request
+from nodrop.model.kinds import (
+    LOCALSUBJECTACCESSREVIEW,
+    REVIEWS,
+    SELFSUBJECTACCESSREVIEW,
+    SELFSUBJECTREVIEW,
+    SELFSUBJECTRULESREVIEW,
+    SUBJECTACCESSREVIEW,
+    Kind,
+)
+from nodrop.model.meta import Obj
+from nodrop.model.rbac import AUTHENTICATED, Attributes, User, allows, rules_of
+
+Answer = Callable[[Access, User, Obj], Obj]
+
+
+def review_at(path: str) -> tuple[Kind, str] | None:
+    """The kind of question that is asked at ``path``, and the namespace it names."""
+    for kind in REVIEWS:
+        root = f"/apis/{kind.api_version}"
+        if path == f"{root}/{kind.plural}" and not kind.namespaced:
+            return kind, ""
+        if kind.namespaced and path.startswith(f"{root}/namespaces/"):
+            namespace, _, plural = path.removeprefix(f"{root}/namespaces/").partition("/")
+            if plural == kind.plural:
+                return kind, namespace
+    return None
+
+
+def answer(access: Access, user: User, kind: Kind, namespace: str, asked: Obj) -> Obj:
+    """The review with its status. Raises 400 for one of another kind, 403 for what is private."""
+    if asked.get("kind", kind.kind) != kind.kind:
+        raise bad_request(f"kind: {asked['kind']!r} was sent to {kind.plural}: send {kind.kind}")
+    spec = asked.get("spec") or {}
+    if not isinstance(spec, dict):
+        raise bad_request("spec: expected an object")
+    if namespace:
+        attributes = spec.get("resourceAttributes") or {}
+        if attributes.get("namespace", namespace) != namespace:
+            raise bad_request("spec.resourceAttributes.namespace: is not the one of the address")
+        spec = {**spec, "resourceAttributes": {**attributes, "namespace": namespace}}
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": asked.get("metadata") or {},
+        **({"spec": spec} if spec else {}),
+        "status": _ANSWERS[kind](access, user, spec),
+    }
+
+
+# Private
+
+
+def _own_access(access: Access, user: User, spec: Obj) -> Obj:
+    allowed = allows(access.policy(), user, _attributes(spec))
+    return {"allowed": allowed, **({} if allowed else {"reason": _reason(user)})}
+
+
+def _others_access(access: Access, user: User, spec: Obj) -> Obj:
+    wanted = Attributes(verb="create", group=_GROUP, resource="subjectaccessreviews")
+    access.check(user, wanted)
+    other = User(str(spec.get("user") or ""), tuple(map(str, spec.get("groups") or ())))
+    if not other.name and not other.groups:
+        raise ApiError(
+            422, "Invalid", "spec.user: at least one of user or groups must be specified"
+        )
+    return _own_access(access, other, spec)
+
+
+def _rules(access: Access, user: User, spec: Obj) -> Obj:
+    namespace = spec.get("namespace")
+    if not namespace:
+        raise bad_request("no namespace on request")
+    rules = list(rules_of(access.policy(), user, str(namespace)))
+    everything: Obj = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    if user.is_master:
+        rules = [everything, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
+    return {
+        "resourceRules": [rule for rule in rules if rule.get("resources")],
+        "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
+        "incomplete": False,
+    }
+
+
+def _who(_: Access, user: User, spec: Obj) -> Obj:
+    groups = [*user.groups, AUTHENTICATED]
+    return {"userInfo": {"username": user.name, "groups": groups}}
+
+
+_GROUP = SUBJECTACCESSREVIEW.group
+_ANSWERS: dict[Kind, Answer] = {
+    SELFSUBJECTACCESSREVIEW: _own_access,
+    SELFSUBJECTRULESREVIEW: _rules,
+    SELFSUBJECTREVIEW: _who,
+    SUBJECTACCESSREVIEW: _others_access,
+    LOCALSUBJECTACCESSREVIEW: _others_access,
+}
+
+
+def _attributes(spec: Obj) -> Attributes:
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if (resource is None) == (path is None):
+        raise bad_request(
+            "spec: exactly one of resourceAttributes and nonResourceAttributes is needed"
+        )
+    if path is not None:
+        return Attributes(verb=str(path.get("verb", "")), path=str(path.get("path", "")))
+    assert resource is not None
+    text = {name: str(resource.get(name) or "") for name in _FIELDS}
+    return Attributes(**text)
+
+
+_FIELDS = ("verb", "group", "resource", "subresource", "namespace", "name")
+
+
+def _reason(user: User) -> str:
+    return f'no Role or ClusterRole that is bound to user "{user.name}" allows it'

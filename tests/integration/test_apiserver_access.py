@@ -1,0 +1,76 @@
+"""Users of the API and their rights, over HTTP alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from nodrop.apiserver.limits import Limits
+from nodrop.apiserver.users import Users
+from nodrop.cli.user import binding_of
+from nodrop.client.actions import Create
+from nodrop.client.http import HttpClient
+from nodrop.client.kubeconfig import Endpoint
+from nodrop.client.protocol import Scope
+from nodrop.clock import SystemClock
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import CONFIGMAP, ROLEBINDING
+from nodrop.model.meta import Obj
+from tests.serving import Served, serving
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serving(tmp_path / "state") as running:
+        yield running
+
+
+async def test_users_have_the_rights_that_bindings_give_them(served: Served) -> None:
+    """view in one namespace: read there, write nowhere, see nothing else; watches too."""
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    endpoint = Endpoint(server=served.url, ca_pem=served.pki.ca_cert.read_text(), token=token)
+    async with HttpClient(endpoint) as ann:
+        with pytest.raises(ApiError, match='User "ann" cannot list resource "configmaps"'):
+            await ann.list(CONFIGMAP, Scope("default"))
+        served.registry.create(ROLEBINDING, "default", binding_of("ann", "view", "default"))
+        assert (await ann.list(CONFIGMAP, Scope("default"))).items == ()
+        for scope in (Scope(), Scope("kube-system")):
+            with pytest.raises(ApiError) as caught:
+                await ann.list(CONFIGMAP, scope)
+            assert caught.value.code == 403
+        metadata = {"name": "a", "namespace": "default"}
+        made: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+        with pytest.raises(ApiError, match='cannot create resource "configmaps"'):
+            await ann.apply(Create(made))
+
+
+async def test_an_admin_of_a_namespace_gives_no_more_than_it_has(served: Served) -> None:
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    served.registry.create(ROLEBINDING, "default", binding_of("ann", "admin", "default"))
+    endpoint = Endpoint(server=served.url, ca_pem=served.pki.ca_cert.read_text(), token=token)
+    async with HttpClient(endpoint) as ann:
+        assert await ann.apply(Create(binding_of("bob", "edit", "default")))
+        with pytest.raises(ApiError, match="permissions not currently held"):
+            await ann.apply(Create(binding_of("bob", "cluster-admin", "default")))
+        with pytest.raises(ApiError, match="cannot create resource"):
+            await ann.apply(Create(binding_of("bob", "view", "")))
+
+
+async def test_too_many_requests_of_one_user(tmp_path: Path) -> None:
+    """The owner goes on while another user is told to wait."""
+    limits = Limits(requests_per_s=0.5, burst=2)
+    async with serving(tmp_path, limits=limits) as served:
+        token = Users(served.state.users).add("ann", (), SystemClock().now())
+        ca_pem = served.pki.ca_cert.read_text()
+        async with HttpClient(Endpoint(server=served.url, ca_pem=ca_pem, token=token)) as ann:
+            for _ in range(2):
+                await ann.version()
+            with pytest.raises(ApiError) as caught:
+                await ann.version()
+        assert caught.value.code == 429
+        owner = Endpoint(server=served.url, ca_pem=ca_pem, token=served.token)
+        async with HttpClient(owner) as client:
+            for _ in range(5):
+                await client.version()
