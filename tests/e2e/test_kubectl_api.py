@@ -467,7 +467,7 @@ async def test_auth(kubectl: Kubectl, served: Served, kubectl_binary: Path, tmp_
     assert (await ann("auth", "can-i", "list", "pods")).strip() == "yes"
     assert "nodrop-admin" in await kubectl("auth", "whoami")
     assert "ann" in await ann("auth", "whoami")
-    refused = await ann.ask("delete", "cm", "--all")
+    refused = await ann.ask("create", "configmap", "mine")
     assert 'User "ann" cannot' in refused.err
     assert "deployments.apps" in await ann("auth", "can-i", "--list")
     assert "cluster-admin" in await kubectl("get", "clusterroles")
