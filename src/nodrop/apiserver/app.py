@@ -29,6 +29,7 @@ from nodrop.apiserver.rendering import encode
 from nodrop.apiserver.reviews import answer, review_at
 from nodrop.apiserver.streams import LogSource
 from nodrop.clock import Clock
+from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
@@ -64,13 +65,14 @@ def build_app(
     app[_OPEN] = set()
     app.on_shutdown.append(_end_open_requests)
     access = Access(registry)
-    app.add_routes(_guarded(route, access) for route in (*routes, *_fixed_routes(OpenApi())))
+    fixed = _fixed_routes(OpenApi(registry.kinds), registry.kinds)
+    app.add_routes(_guarded(route, access) for route in (*routes, *fixed))
     objects = ObjectHandlers(registry, access=access, gate=gate, logs=logs, clock=clock)
 
     async def serve_objects(request: web.Request) -> web.StreamResponse:
         if asked := review_at(request.path):
             return await _review(access, request, *asked)
-        target = parse_path(request.path)
+        target = parse_path(request.path, registry.kinds.for_resource)
         if target is None:
             raise not_offered(request.path) or path_not_found()
         return await objects.handle(request, target)
@@ -196,7 +198,7 @@ async def _review(
     return json_response(encode(answered), status=201)
 
 
-def _fixed_routes(openapi: OpenApi) -> list[web.RouteDef]:
+def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
     async def version(_: web.Request) -> web.Response:
         return _document(discovery.version())
 
@@ -204,17 +206,19 @@ def _fixed_routes(openapi: OpenApi) -> list[web.RouteDef]:
         return web.Response(text="ok")
 
     async def core(request: web.Request) -> web.Response:
-        return _aggregated_or(request, discovery.core_versions(request.host), core=True)
+        return _aggregated_or(request, discovery.core_versions(request.host), (), core=True)
 
     async def groups(request: web.Request) -> web.Response:
-        return _aggregated_or(request, discovery.group_list(), core=False)
+        legacy = discovery.group_list(kinds.custom)
+        return _aggregated_or(request, legacy, kinds.custom, core=False)
 
     async def group(request: web.Request) -> web.Response:
-        return _document(discovery.group(request.match_info["group"]))
+        return _document(discovery.group(request.match_info["group"], kinds.custom))
 
     async def resources(request: web.Request) -> web.Response:
         named = request.match_info
-        return _document(discovery.resource_list(named.get("group", ""), named["version"]))
+        group_name, version_name = named.get("group", ""), named["version"]
+        return _document(discovery.resource_list(group_name, version_name, kinds.custom))
 
     async def openapi_index(_: web.Request) -> web.Response:
         return _document(openapi.index())
@@ -244,11 +248,13 @@ def _document(document: Obj | None) -> web.Response:
     return json_response(encode(document))
 
 
-def _aggregated_or(request: web.Request, legacy: Obj, *, core: bool) -> web.Response:
+def _aggregated_or(
+    request: web.Request, legacy: Obj, custom: Iterable[Kind], *, core: bool
+) -> web.Response:
     version = discovery.wanted_aggregate(request.headers.get("Accept", ""))
     if version is None:
         return _document(legacy)
-    body = encode(discovery.aggregated(core=core, version=version))
+    body = encode(discovery.aggregated(custom, core=core, version=version))
     # Set by header: web.Response's content_type argument takes no parameters.
     content_type = discovery.aggregated_content_type(version)
     return web.Response(body=body, headers={"Content-Type": content_type, "Vary": "Accept"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from itertools import groupby
 
 from nodrop.model.kinds import KINDS, MEASURED, REVIEWS, Kind
@@ -56,22 +57,25 @@ def core_versions(server_address: str) -> Obj:
     }
 
 
-def group_list() -> Obj:
-    """``/apis``."""
-    groups = [_group(group) for group in _groups() if group]
+def group_list(custom: Iterable[Kind] = ()) -> Obj:
+    """``/apis``. ``custom`` are the kinds that are served besides the built-in ones, everywhere."""
+    served = (*_SERVED, *custom)
+    groups = [_group(group, served) for group in _groups(served) if group]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def group(name: str) -> Obj | None:
+def group(name: str, custom: Iterable[Kind] = ()) -> Obj | None:
     """``/apis/<group>``, or None."""
-    if not name or name not in _groups():
+    served = (*_SERVED, *custom)
+    if not name or name not in _groups(served):
         return None
-    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+    return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, served)}
 
 
-def resource_list(group_name: str, version_name: str) -> Obj | None:
+def resource_list(group_name: str, version_name: str, custom: Iterable[Kind] = ()) -> Obj | None:
     """``/api/v1`` and ``/apis/<group>/<version>``, or None."""
-    kinds = [kind for kind in _SERVED if (kind.group, kind.version) == (group_name, version_name)]
+    wanted = (group_name, version_name)
+    kinds = [kind for kind in (*_SERVED, *custom) if (kind.group, kind.version) == wanted]
     if not kinds:
         return None
     return {
@@ -82,14 +86,15 @@ def resource_list(group_name: str, version_name: str) -> Obj | None:
     }
 
 
-def aggregated(*, core: bool, version: str) -> Obj:
+def aggregated(custom: Iterable[Kind] = (), *, core: bool, version: str) -> Obj:
     """An APIGroupDiscoveryList for ``/api`` (``core``) or ``/apis``."""
-    groups = [group for group in _groups() if (not group) == core]
+    served = (*_SERVED, *custom)
+    groups = [group for group in _groups(served) if (not group) == core]
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
-        "items": [_aggregated_group(group) for group in groups],
+        "items": [_aggregated_group(group, served) for group in groups],
     }
 
 
@@ -118,13 +123,13 @@ def aggregated_content_type(version: str) -> str:
 # Private
 
 
-def _groups() -> list[str]:
+def _groups(served: Iterable[Kind]) -> list[str]:
     """The groups in the order of the table, the core group (empty) first."""
-    return list(dict.fromkeys(kind.group for kind in _SERVED))
+    return list(dict.fromkeys(kind.group for kind in served))
 
 
-def _group(name: str) -> Obj:
-    versions = dict.fromkeys(kind.version for kind in _SERVED if kind.group == name)
+def _group(name: str, served: Iterable[Kind]) -> Obj:
+    versions = dict.fromkeys(kind.version for kind in served if kind.group == name)
     listed = [{"groupVersion": f"{name}/{version}", "version": version} for version in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
@@ -157,8 +162,8 @@ def _subresource(kind: Kind, name: str) -> Obj:
     return entry
 
 
-def _aggregated_group(name: str) -> Obj:
-    kinds = [kind for kind in _SERVED if kind.group == name]
+def _aggregated_group(name: str, served: Iterable[Kind]) -> Obj:
+    kinds = sorted((kind for kind in served if kind.group == name), key=lambda kind: kind.version)
     versions = [
         {
             "version": version,

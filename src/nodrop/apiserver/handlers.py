@@ -34,7 +34,6 @@ from nodrop.model.errors import ApiError, bad_request
 from nodrop.model.kinds import POD, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 from nodrop.registry.interface import Deleted, Registry, WriteOptions, Written
-from nodrop.registry.scale import scale_of
 
 
 class ObjectHandlers:
@@ -79,9 +78,9 @@ class ObjectHandlers:
     async def _get(self, request: web.Request, target: Target) -> web.StreamResponse:
         if "watch" in request.query and target.subresource is None:
             return await self._list_or_watch(request, target)
-        obj = self._registry.get(target.key)
+        obj = self._registry.get(target.key, subresource=target.subresource)
         if target.subresource == "scale":
-            return json_response(encode(scale_of(obj)))
+            return json_response(encode(obj))
         return json_response(self._rendering(request, target.kind).one(obj))
 
     async def _list_or_watch(self, request: web.Request, target: Target) -> web.StreamResponse:
@@ -166,8 +165,7 @@ class ObjectHandlers:
         self, request: web.Request, target: Target, written: Written
     ) -> web.StreamResponse:
         if target.subresource == "scale":
-            scale = written.obj if written.obj.get("kind") == "Scale" else scale_of(written.obj)
-            body = encode(scale)
+            body = encode(written.obj)
         else:
             body = self._rendering(request, target.kind).one(written.obj)
         response = json_response(body, status=201 if written.created else 200)

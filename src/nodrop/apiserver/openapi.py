@@ -7,12 +7,15 @@ PATCH operation of that kind with a ``fieldValidation`` query parameter, and the
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
 import msgspec
 
 from nodrop.apiserver.discovery import GIT_VERSION
+from nodrop.model.catalogue import Catalogue
+from nodrop.model.custom.resource import openapi_schema
 from nodrop.model.kinds import KINDS, Kind
 from nodrop.model.meta import Obj
 
@@ -40,29 +43,43 @@ _LIST_PARAMETERS = (
 class OpenApi:
     """Documents, made when first asked for: an engine that no kubectl asks keeps none."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Catalogue | None = None) -> None:
+        """``kinds`` knows the custom ones; they are described anew at every request."""
+        self._kinds = kinds or Catalogue()
         self._documents: dict[str, bytes] = {}
 
     def index(self) -> Obj:
         """``/openapi/v3``. The hash lets kubectl keep what it has."""
-        digest = hashlib.sha256(_file() + GIT_VERSION.encode()).hexdigest()[:32].upper()
+        built_in, custom = _digest(_file()), self._custom_paths()
+        digests = dict.fromkeys(_group_paths(), built_in)
+        for path in custom:
+            digests[path] = _digest(self.document(path) or b"")
         return {
             "paths": {
                 path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
-                for path in _group_paths()
+                for path, digest in digests.items()
             }
         }
 
     def document(self, path: str) -> bytes | None:
         """``/openapi/v3/<path>`` as JSON, or None. ``path`` is ``api/v1``, ``apis/apps/v1`` …"""
+        if path in self._custom_paths():
+            return msgspec.json.encode(_build(path, self._kinds.custom))
         if path not in _group_paths():
             return None
         if path not in self._documents:
             self._documents[path] = msgspec.json.encode(_build(path))
         return self._documents[path]
 
+    def _custom_paths(self) -> list[str]:
+        return list(dict.fromkeys(_group_path(kind) for kind in self._kinds.custom))
+
 
 # Private
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content + GIT_VERSION.encode()).hexdigest()[:32].upper()
 
 
 def _file() -> bytes:
@@ -77,9 +94,10 @@ def _group_paths() -> list[str]:
     return list(dict.fromkeys(_group_path(kind) for kind in KINDS))
 
 
-def _build(path: str) -> Obj:
+def _build(path: str, custom: Iterable[Kind] = ()) -> Obj:
     source = _definitions()
-    kinds = [kind for kind in KINDS if _group_path(kind) == path]
+    source |= {_custom_name(kind): openapi_schema(kind) for kind in custom}
+    kinds = [kind for kind in (*KINDS, *custom) if _group_path(kind) == path]
     names = {kind: _schema_name(kind, source) for kind in kinds}
     paths: Obj = {}
     for kind in kinds:
@@ -95,6 +113,11 @@ def _build(path: str) -> Obj:
 def _definitions() -> dict[str, Obj]:
     found: dict[str, Obj] = msgspec.json.decode(_file())["schemas"]
     return found
+
+
+def _custom_name(kind: Kind) -> str:
+    """As upstream: the group backwards, version and kind."""
+    return ".".join((*reversed(kind.group.split(".")), kind.version, kind.kind))
 
 
 def _schema_name(kind: Kind, source: dict[str, Obj]) -> str:

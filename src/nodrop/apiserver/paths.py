@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from nodrop.model.kinds import NAMESPACE, Kind, kind_for_resource
 from nodrop.model.meta import ObjectKey
 
+#: The kind of a group, version and resource, or None.
+FindKind: TypeAlias = Callable[[str, str, str], Kind | None]
 #: Subresources of pods that clusters have: what a person knows them as.
 _UNSERVED = {
     "exec": "exec",
@@ -34,8 +38,10 @@ class Target:
         return ObjectKey(self.kind, self.namespace or "", self.name)
 
 
-def parse_path(path: str) -> Target | None:
+def parse_path(path: str, find: FindKind = kind_for_resource) -> Target | None:
     """The target of ``/api/v1/…`` or ``/apis/<group>/<version>/…``; None when nothing is there.
+
+    ``find`` knows the served kinds; by default those that are built in.
 
     A single ``/watch/`` after the version (the old way to ask for a watch) is not served.
     """
@@ -51,9 +57,9 @@ def parse_path(path: str) -> Target | None:
     if rest[0] == "namespaces" and not group and not _is_inside_namespace(rest):
         return _target(NAMESPACE, None, rest[1:])
     if rest[0] == "namespaces" and len(rest) > 2:
-        kind = kind_for_resource(group, version, rest[2])
+        kind = find(group, version, rest[2])
         return _target(kind, rest[1], rest[3:]) if kind and kind.namespaced else None
-    kind = kind_for_resource(group, version, rest[0])
+    kind = find(group, version, rest[0])
     if kind is None or (kind.namespaced and len(rest) > 1):
         return None
     return _target(kind, None, rest[1:])

@@ -78,7 +78,7 @@ class PlainRendering:
     def page(self, page: Page) -> bytes:
         return _encoder.encode(
             {
-                "kind": f"{self._kind.kind}List",
+                "kind": self._kind.list_kind,
                 "apiVersion": self._kind.api_version,
                 "metadata": _list_meta(page),
                 "items": page.items,

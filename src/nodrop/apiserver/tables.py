@@ -8,6 +8,7 @@ from typing import Literal
 
 from nodrop.apiserver.cells import access, cluster, network, pods, workloads
 from nodrop.apiserver.cells.column import Cells, Column
+from nodrop.apiserver.cells.custom import custom_cells
 from nodrop.model import kinds
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
@@ -37,6 +38,10 @@ _CELLS: dict[Kind, tuple[tuple[Column, ...], Cells]] = {
     kinds.CLUSTERROLE: (access.ROLE_COLUMNS, access.role_cells),
     kinds.ROLEBINDING: (access.BINDING_COLUMNS, access.binding_cells),
     kinds.CLUSTERROLEBINDING: (access.BINDING_COLUMNS, access.binding_cells),
+    kinds.CUSTOMRESOURCEDEFINITION: (
+        cluster.CUSTOMRESOURCEDEFINITION_COLUMNS,
+        cluster.customresourcedefinition_cells,
+    ),
     kinds.INGRESSCLASS: (network.INGRESSCLASS_COLUMNS, network.ingressclass_cells),
 }
 
@@ -51,7 +56,7 @@ def table(
     metadata: Obj | None = None,
 ) -> Obj:
     """A Table of ``objects``; ``columns`` False leaves out the definitions (later watch events)."""
-    definitions, cells = _CELLS[kind]
+    definitions, cells = custom_cells(kind.custom) if kind.custom else _CELLS[kind]
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",

@@ -74,6 +74,9 @@ class Cache:
     def subscribe(self, subscriber: Subscriber) -> None:
         self._subscribers.append(subscriber)
 
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        self._subscribers.remove(subscriber)
+
     # Waiting.
 
     async def synced(self) -> None:

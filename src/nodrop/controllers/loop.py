@@ -358,6 +358,7 @@ async def run_controller(
                 group.create_task(runner.work(), name=f"{controller.name} {number}")
             group.create_task(runner.resync(resync_s), name=f"{controller.name} resync")
     finally:
+        cache.unsubscribe(runner.on_event)
         runner.queue.close()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from nodrop.client.traffic import Traffic, Withdrawn
 from nodrop.metrics.directory import Directory
 from nodrop.metrics.instruments import Instruments
+from nodrop.model.catalogue import Catalogue
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import ObjectKey, Revision, Uid
 from nodrop.proxy.protocol import Applied, InFlight, Proxy, ProxyFailure, ProxyStats, RoutingTable
@@ -87,6 +88,10 @@ class ObservedStore:
     @property
     def compacted(self) -> Revision:
         return self._store.compacted
+
+    @property
+    def kinds(self) -> Catalogue:
+        return self._store.kinds
 
     def get(self, key: ObjectKey) -> Stored | None:
         return self._store.get(key)

@@ -83,6 +83,8 @@ def _by_gvk() -> dict[tuple[str, str, str], str]:
 
 def schema_of(kind: Kind) -> Schema:
     """The schema of a kind. Raises KeyError if openapi.json lacks it."""
+    if kind.custom is not None:
+        return kind.custom.fields
     return _schemas()[_by_gvk()[kind.group, kind.version, kind.kind]]
 
 

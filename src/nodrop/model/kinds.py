@@ -1,8 +1,12 @@
-"""The table of served kinds: group, version, names, scope and subresources."""
+"""The table of built-in kinds: group, version, names, scope and subresources."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nodrop.model.custom.resource import CustomResource
 
 #: What a client may do to the objects of a stored kind.
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -12,8 +16,9 @@ ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "up
 class Kind:
     """One served kind, e.g. group ``apps``, version ``v1``, kind ``Deployment``.
 
-    There is one object a kind, so equality is identity: kinds are part of every key, and keys
-    are looked up all the time.
+    Kinds are equal when group, version and kind are: short names and the like of a custom kind
+    may change while its objects are stored, and an object alone names its kind. They are part
+    of every key, and keys are looked up all the time: so the hash is made once.
     """
 
     group: str
@@ -25,6 +30,21 @@ class Kind:
     categories: tuple[str, ...] = ()
     subresources: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
+    #: What its CustomResourceDefinition says; None for what is built in.
+    custom: CustomResource | None = field(default=None, repr=False)
+    _hash: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.group, self.version, self.kind)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (
+            isinstance(other, Kind)
+            and (self.group, self.version, self.kind) == (other.group, other.version, other.kind)
+        )
 
     @property
     def api_version(self) -> str:
@@ -33,7 +53,11 @@ class Kind:
 
     @property
     def singular(self) -> str:
-        return self.kind.lower()
+        return self.custom.singular if self.custom else self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        return self.custom.list_kind if self.custom else f"{self.kind}List"
 
     @property
     def resource(self) -> str:
@@ -67,6 +91,16 @@ INGRESS = Kind("networking.k8s.io", "v1", "Ingress", "ingresses", True, ("ing",)
 INGRESSCLASS = Kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", False)
 PODDISRUPTIONBUDGET = Kind(
     "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, ("pdb",), (), ("status",)
+)
+CUSTOMRESOURCEDEFINITION = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    False,
+    ("crd", "crds"),
+    ("api-extensions",),
+    ("status",),
 )
 #: What is measured, not stored: read-only, so not among KINDS.
 POD_METRICS = Kind("metrics.k8s.io", "v1beta1", "PodMetrics", "pods", verbs=("get", "list"))
@@ -127,6 +161,7 @@ KINDS: tuple[Kind, ...] = (
     ROLEBINDING,
     CLUSTERROLE,
     CLUSTERROLEBINDING,
+    CUSTOMRESOURCEDEFINITION,
 )
 
 _BY_GVK = {(kind.api_version, kind.kind): kind for kind in KINDS}
@@ -134,10 +169,16 @@ _BY_RESOURCE = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
 
 
 def kind_of(api_version: str, kind: str) -> Kind | None:
-    """The served kind for an object's ``apiVersion`` and ``kind``, or None."""
+    """The built-in kind for an object's ``apiVersion`` and ``kind``, or None."""
     return _BY_GVK.get((api_version, kind))
 
 
 def kind_for_resource(group: str, version: str, plural: str) -> Kind | None:
-    """The served kind for a URL's group, version and resource, or None."""
+    """The built-in kind for a URL's group, version and resource, or None."""
     return _BY_RESOURCE.get((group, version, plural))
+
+
+def named_kind(api_version: str, kind: str) -> Kind:
+    """A kind that equals the served one of that name, for looking it up; the rest is guessed."""
+    group, _, version = api_version.rpartition("/")
+    return Kind(group, version, kind, f"{kind.lower()}s")

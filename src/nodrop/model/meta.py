@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal, NamedTuple, NewType
 
-from nodrop.model.kinds import Kind, kind_of
+from nodrop.model.kinds import Kind, kind_of, named_kind
 
 #: A Kubernetes object as decoded JSON. Unknown fields survive; views.py gives typed reading.
 Obj = dict[str, Any]
@@ -30,11 +30,8 @@ class ObjectKey(NamedTuple):
 
 
 def object_kind(obj: Obj) -> Kind:
-    """The served kind of ``obj``. Raises KeyError when nodrop doesn't serve it."""
-    kind = kind_of(obj["apiVersion"], obj["kind"])
-    if kind is None:
-        raise KeyError(f"{obj['apiVersion']} {obj['kind']} is not served")
-    return kind
+    """The kind of ``obj``; of a custom one only what equality asks for: group, version, kind."""
+    return kind_of(obj["apiVersion"], obj["kind"]) or named_kind(obj["apiVersion"], obj["kind"])
 
 
 def key_of(obj: Obj) -> ObjectKey:

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from nodrop.model.custom.definition import accepted_status
 from nodrop.model.disruption import COUNTERS
 from nodrop.model.errors import ApiError, forbidden, not_found
 from nodrop.model.ingressclass import class_name, default_class
 from nodrop.model.kinds import (
+    CUSTOMRESOURCEDEFINITION,
     DEPLOYMENT,
     INGRESS,
     INGRESSCLASS,
@@ -41,6 +43,9 @@ class Admission:
 
     def check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
         """Raise 404 when the namespace doesn't exist, 403 when it is being deleted."""
+        if kind.custom and kind.custom.terminating:
+            why = "create not allowed while custom resource definition is terminating"
+            raise ApiError(405, "MethodNotAllowed", why)
         if not kind.namespaced:
             return
         found = self._store.get(ObjectKey(NAMESPACE, "", namespace))
@@ -76,6 +81,13 @@ class Admission:
         """Raise 403 for what the engine itself needs."""
         if key.kind == NAMESPACE and key.name in PROTECTED_NAMESPACES:
             raise forbidden(NAMESPACE, key.name, "this namespace may not be deleted")
+
+    def settle(self, kind: Kind, obj: Obj, now: datetime) -> None:
+        """Decide about a valid object, in place: whether a definition's names are free."""
+        if kind == CUSTOMRESOURCEDEFINITION:
+            own = obj["metadata"]["name"]
+            others = [one for one in self._store.kinds.stored if one.resource != own]
+            obj["status"] = accepted_status(obj, others, now)
 
     # Private
 

@@ -7,17 +7,24 @@ from typing import Any
 
 import msgspec
 
+from nodrop.model.custom.structural import defaulted, pruned, violations
 from nodrop.model.defaults import apply_defaults
-from nodrop.model.errors import bad_request, invalid
+from nodrop.model.errors import ApiError, Cause, bad_request, invalid
 from nodrop.model.ingresspaths import ingress_remarks
 from nodrop.model.kinds import INGRESS, Kind
 from nodrop.model.meta import Obj
 from nodrop.model.patch import json_patch, merge_patch
-from nodrop.model.schema import decode_strictness
+from nodrop.model.schema import UnknownField, decode_strictness
 from nodrop.model.strategic import strategic_merge
 from nodrop.model.trees import clone_without_nulls
 from nodrop.model.validate import validate_create, validate_status, validate_update
+from nodrop.model.validate.metadata import validate_metadata, validate_metadata_update
 from nodrop.registry.interface import FieldValidation, PatchType
+
+_NOT_STRATEGIC = (
+    "the body of the request was in an unknown format - accepted media types include: "
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+)
 
 
 def clone(obj: Obj) -> Obj:
@@ -46,6 +53,8 @@ def check_fields(
     """
     if strictness == "Trusted":
         return ()
+    if kind.custom is not None:
+        return _check_custom_fields(kind, obj, strictness)
     findings = decode_strictness(obj, kind)
     if error := findings.type_error():
         raise error
@@ -69,9 +78,13 @@ def remarks(kind: Kind, obj: Obj, stored: Obj | None = None) -> tuple[str, ...]:
     return tuple(text for text in ingress_remarks(obj) if text not in known)
 
 
-def completed(obj: Obj) -> Obj:
-    """``obj`` with defaults; nulls are dropped."""
-    return apply_defaults(obj)
+def completed(kind: Kind, obj: Obj) -> Obj:
+    """``obj`` with defaults; nulls are dropped, and what the schema of a custom kind lacks."""
+    if kind.custom is None:
+        return apply_defaults(obj)
+    kept, _ = pruned(obj, kind.custom.validation)
+    completed: Obj = defaulted(kept, kind.custom.validation)
+    return {**completed, "metadata": clone_without_nulls(completed["metadata"])}
 
 
 def with_completed_status(obj: Obj) -> Obj:
@@ -81,19 +94,24 @@ def with_completed_status(obj: Obj) -> Obj:
 
 def check_create(kind: Kind, obj: Obj) -> None:
     """Raise 422 with all that is wrong with a new object."""
-    if causes := validate_create(obj):
+    if causes := _custom_causes(kind, obj) if kind.custom else validate_create(obj):
         raise invalid(kind, obj["metadata"].get("name", ""), causes)
 
 
 def check_update(kind: Kind, obj: Obj, stored: Obj) -> None:
     """Raise 422 with all that is wrong with a changed object, or with the change."""
-    if causes := validate_update(obj, stored):
+    if kind.custom:
+        causes = validate_metadata_update(obj["metadata"], stored["metadata"])
+        causes += _custom_causes(kind, obj)
+    else:
+        causes = validate_update(obj, stored)
+    if causes:
         raise invalid(kind, obj["metadata"]["name"], causes)
 
 
 def check_status(kind: Kind, obj: Obj) -> None:
     """Raise 422 for a status that nobody could read."""
-    if causes := validate_status(obj):
+    if causes := _custom_causes(kind, obj) if kind.custom else validate_status(obj):
         raise invalid(kind, obj["metadata"]["name"], causes)
 
 
@@ -104,7 +122,32 @@ def patched(kind: Kind, obj: Obj, patch: Any, patch_type: PatchType) -> Obj:
             return json_patch(obj, patch)
         case "merge":
             return merge_patch(obj, patch)
+        case "strategic" if kind.custom:
+            raise ApiError(415, "UnsupportedMediaType", _NOT_STRATEGIC)
         case "strategic":
             return strategic_merge(obj, patch, kind)
         case "apply":
             raise AssertionError("an apply is no patch of an object: see managedfields")
+
+
+# Private
+
+
+def _check_custom_fields(kind: Kind, obj: Obj, strictness: FieldValidation) -> tuple[str, ...]:
+    """As ``check_fields``, by the schema of a custom kind; of its metadata by everyone's."""
+    assert kind.custom is not None
+    envelope: Obj = {name: obj[name] for name in ("apiVersion", "kind", "metadata") if name in obj}
+    findings = decode_strictness(envelope, kind)
+    if error := findings.type_error():
+        raise error
+    _, dropped = pruned(obj, kind.custom.validation)
+    findings = replace(findings, unknown=findings.unknown + tuple(map(UnknownField, dropped)))
+    if strictness == "Strict" and (error := findings.strict_error()):
+        raise error
+    return findings.warnings() if strictness == "Warn" else ()
+
+
+def _custom_causes(kind: Kind, obj: Obj) -> list[Cause]:
+    assert kind.custom is not None
+    causes = validate_metadata(obj["metadata"], kind)
+    return causes + violations(obj, kind.custom.validation)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from nodrop.model.custom.definition import FINALIZER as CLEANUP
+from nodrop.model.custom.definition import terminating_status
 from nodrop.model.errors import conflict
-from nodrop.model.kinds import NAMESPACE, POD, Kind
+from nodrop.model.kinds import CUSTOMRESOURCEDEFINITION, NAMESPACE, POD, Kind
 from nodrop.model.meta import Obj, format_time, is_deleting, parse_time, revision_of, uid_of
 from nodrop.registry.interface import DeleteOptions
 
@@ -53,6 +55,9 @@ def plan_delete(kind: Kind, obj: Obj, options: DeleteOptions, now: datetime) -> 
         if meta.get("generation"):
             meta["generation"] += 1
     marked = {**obj, "metadata": meta}
+    if kind == CUSTOMRESOURCEDEFINITION:
+        _hold_for_objects(meta)
+        marked["status"] = terminating_status(obj.get("status") or {}, now)
     if kind == NAMESPACE:
         marked["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
     return DeletePlan(marked, is_released(kind, marked))
@@ -70,6 +75,13 @@ def is_released(kind: Kind, obj: Obj) -> bool:
 
 
 # Private
+
+
+def _hold_for_objects(meta: dict[str, Any]) -> None:
+    """A definition stays until its objects are gone: the registry sees to that."""
+    held = meta.get("finalizers") or []
+    if CLEANUP not in held:
+        meta["finalizers"] = [*held, CLEANUP]
 
 
 def _precondition(what: str, wanted: object, found: object) -> str:

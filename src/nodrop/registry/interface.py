@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from nodrop.client.protocol import Page, Scope, WatchEvent
+from nodrop.model.catalogue import Catalogue
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 
@@ -69,6 +70,11 @@ class Registry(Protocol):
     ``create`` and ``update`` take what a client sent: they check kind, name and namespace against
     the key, drop status unless the subresource is ``status``, default, validate, and write.
     """
+
+    @property
+    def kinds(self) -> Catalogue:
+        """The kinds that are served now."""
+        ...
 
     def get(self, key: ObjectKey, *, subresource: str | None = None) -> Obj:
         """The object, or for ``scale`` its autoscaling/v1 Scale; writes to it answer the same."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from nodrop.client.actions import Action, Create, Delete, Emit, Patch, Update
 from nodrop.client.protocol import ALL, Page, Scope
 from nodrop.client.recorder import EventRecorder
-from nodrop.model.errors import bad_request
-from nodrop.model.kinds import Kind, kind_of
+from nodrop.model.errors import bad_request, not_found
+from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision, key_of
 from nodrop.registry.interface import DeleteOptions, WriteOptions
 from nodrop.registry.verbs import Registry
@@ -45,28 +45,35 @@ class LocalClient:
         match action:
             case Create(obj):
                 namespace = (obj.get("metadata") or {}).get("namespace", "")
-                return self._registry.create(_served(obj), namespace, obj, self._options).obj
+                kind = self._served(obj)
+                return self._registry.create(kind, namespace, obj, self._options).obj
             case Update(obj, subresource):
-                _served(obj)
+                key = self._key(key_of(obj))
                 written = self._registry.update(
-                    key_of(obj), obj, subresource=subresource, options=self._options
+                    key, obj, subresource=subresource, options=self._options
                 )
                 return written.obj
             case Patch(key, patch, subresource):
                 written = self._registry.patch(
-                    key, patch, "merge", subresource=subresource, options=self._options
+                    self._key(key), patch, "merge", subresource=subresource, options=self._options
                 )
                 return written.obj
             case Delete():
-                deleted = self._registry.delete(action.key, _delete_options(action))
+                deleted = self._registry.delete(self._key(action.key), _delete_options(action))
                 return None if deleted.gone else deleted.obj
 
+    def _served(self, obj: Obj) -> Kind:
+        kind = self._registry.kinds.of(obj.get("apiVersion", ""), obj.get("kind", ""))
+        if kind is None:
+            raise bad_request(f"{obj.get('apiVersion')} {obj.get('kind')} is not a served kind")
+        return kind
 
-def _served(obj: Obj) -> Kind:
-    kind = kind_of(obj.get("apiVersion", ""), obj.get("kind", ""))
-    if kind is None:
-        raise bad_request(f"{obj.get('apiVersion')} {obj.get('kind')} is not a served kind")
-    return kind
+    def _key(self, key: ObjectKey) -> ObjectKey:
+        """``key`` with all that is known of its kind: an object's own names no more than that."""
+        kind = self._registry.kinds.find(key.kind)
+        if kind is None:
+            raise not_found(key.kind, key.name)
+        return key._replace(kind=kind)
 
 
 def _delete_options(action: Delete) -> DeleteOptions:

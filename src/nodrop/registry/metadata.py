@@ -8,7 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from nodrop.model.errors import ApiError, Cause, bad_request, conflict, invalid
-from nodrop.model.kinds import DEPLOYMENT, INGRESS, POD, PODDISRUPTIONBUDGET, REPLICASET, Kind
+from nodrop.model.kinds import (
+    CUSTOMRESOURCEDEFINITION,
+    DEPLOYMENT,
+    INGRESS,
+    POD,
+    PODDISRUPTIONBUDGET,
+    REPLICASET,
+    Kind,
+    kind_of,
+)
 from nodrop.model.meta import Obj, ObjectKey, annotations_of, format_time, is_deleting
 
 #: Letters and digits that spell no words, as upstream's generated names use.
@@ -18,7 +27,9 @@ _SUFFIX_LENGTH = 5
 _LONGEST_BASE = 63 - _SUFFIX_LENGTH
 
 #: Kinds whose generation counts changes of ``spec``.
-_GENERATIONS = frozenset({DEPLOYMENT, REPLICASET, POD, INGRESS, PODDISRUPTIONBUDGET})
+_GENERATIONS = frozenset(
+    {DEPLOYMENT, REPLICASET, POD, INGRESS, PODDISRUPTIONBUDGET, CUSTOMRESOURCEDEFINITION}
+)
 #: What an update can't change: it stays as it was set by the registry.
 _OWNED_BY_REGISTRY = (
     "uid",
@@ -98,7 +109,7 @@ def count_generation(obj: Obj, stored: Obj) -> None:
     """
     if not _kind_counts(obj):
         return
-    changed = obj.get("spec") != stored.get("spec")
+    changed = _desired(obj) != _desired(stored)
     if obj["kind"] == DEPLOYMENT.kind:
         changed = changed or annotations_of(obj) != annotations_of(stored)
     if changed:
@@ -108,10 +119,16 @@ def count_generation(obj: Obj, stored: Obj) -> None:
 # Private
 
 
+def _desired(obj: Obj) -> Obj:
+    """What a client desires: the spec, or whatever else a custom kind has."""
+    if kind_of(obj["apiVersion"], obj["kind"]) is not None:
+        return obj.get("spec") or {}
+    return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+
+
 def _kind_counts(obj: Obj) -> bool:
-    return any(
-        (obj["apiVersion"], obj["kind"]) == (kind.api_version, kind.kind) for kind in _GENERATIONS
-    )
+    kind = kind_of(obj["apiVersion"], obj["kind"])
+    return kind is None or kind in _GENERATIONS  # those of custom kinds always count
 
 
 def _check_namespace(kind: Kind, namespace: str, meta: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodrop.model.custom.resource import ScalePaths
 from nodrop.model.errors import Cause, bad_request, conflict, invalid
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey
@@ -11,9 +12,12 @@ from nodrop.model.meta import Obj, ObjectKey
 _SCALE = Kind("autoscaling", "v1", "Scale", "scales")
 
 
-def scale_of(obj: Obj) -> Obj:
-    """The Scale of a Deployment or ReplicaSet."""
-    meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
+def scale_of(obj: Obj, paths: ScalePaths | None = None) -> Obj:
+    """The Scale of a Deployment or ReplicaSet, or of a custom object by ``paths``."""
+    meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
+    if paths is not None:
+        spec = {"replicas": _at(obj, paths.spec_replicas) or 0}
+        status = {"replicas": _at(obj, paths.status_replicas) or 0}
     shown = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     return {
         "kind": "Scale",
@@ -22,7 +26,11 @@ def scale_of(obj: Obj) -> Obj:
         "spec": {"replicas": spec.get("replicas", 1)},
         "status": {
             "replicas": status.get("replicas", 0),
-            "selector": selector_text(spec.get("selector") or {}),
+            "selector": (
+                selector_text(spec.get("selector") or {})
+                if paths is None
+                else str(_at(obj, paths.selector) or "")
+            ),
         },
     }
 
@@ -42,7 +50,8 @@ def scaled(key: ObjectKey, obj: Obj, scale: Obj) -> Obj:
     if meta.get("resourceVersion") not in (None, "", obj["metadata"]["resourceVersion"]):
         raise conflict(key.kind, key.name)
     replicas = _check_replicas(key.name, spec.get("replicas", 0))
-    return {**obj, "spec": {**obj["spec"], "replicas": replicas}}
+    paths = key.kind.custom.scale if key.kind.custom else None
+    return _with(obj, paths.spec_replicas if paths else ("spec", "replicas"), replicas)
 
 
 def selector_text(selector: Obj) -> str:
@@ -53,6 +62,21 @@ def selector_text(selector: Obj) -> str:
 
 
 # Private
+
+
+def _at(obj: Obj, path: tuple[str, ...]) -> Any:
+    value: Any = obj if path else None
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _with(obj: Obj, path: tuple[str, ...], value: Any) -> Obj:
+    """A copy of ``obj`` with ``value`` at ``path``."""
+    name, *rest = path
+    below = obj.get(name)
+    inner = below if isinstance(below, dict) else {}
+    return {**obj, name: _with(inner, tuple(rest), value) if rest else value}
 
 
 def _mapping(scale: Obj, field: str) -> dict[str, Any]:

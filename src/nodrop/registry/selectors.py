@@ -51,7 +51,7 @@ _FIELDS: dict[Kind, frozenset[str]] = {
 
 def check_fields(kind: Kind, scope: Scope) -> None:
     """Raise 400 for a field that can't be selected on."""
-    known = _FIELDS.get(kind, frozenset())
+    known = kind.custom.selectable if kind.custom else _FIELDS.get(kind, frozenset())
     for path, _ in (*scope.fields, *scope.fields_not):
         if path not in _EVERYWHERE and path not in known:
             raise bad_request(f"field label not supported: {path}")

@@ -17,9 +17,11 @@ def check_subresource(key: ObjectKey, subresource: str | None) -> None:
         raise error
 
 
-def shown(obj: Obj, subresource: str | None) -> Obj:
+def shown(kind: Kind, obj: Obj, subresource: str | None) -> Obj:
     """What reading ``subresource`` of ``obj`` answers."""
-    return scale_of(obj) if subresource == "scale" else obj
+    if subresource != "scale":
+        return obj
+    return scale_of(obj, kind.custom.scale if kind.custom else None)
 
 
 def replacement(key: ObjectKey, stored: Obj, sent: Obj, subresource: str | None) -> Obj:
@@ -52,6 +54,8 @@ def _with_status(kind: Kind, stored: Obj, sent: Obj) -> Obj:
         meta = {**meta, "annotations": sent["metadata"].get("annotations") or {}}
         if not meta["annotations"]:
             del meta["annotations"]
+    if kind.custom and "status" not in sent:
+        return {name: value for name, value in stored.items() if name != "status"}
     return {**stored, "metadata": meta, "status": sent.get("status") or {}}
 
 

@@ -8,9 +8,27 @@ from datetime import datetime, timedelta
 
 from nodrop.client.protocol import Page, Scope
 from nodrop.clock import Clock
+from nodrop.model.catalogue import Catalogue
+from nodrop.model.custom.definition import without_cleanup
 from nodrop.model.errors import ApiError, already_exists, conflict, not_found
-from nodrop.model.kinds import EVENT, EVICTION, NODE, POD, Kind
-from nodrop.model.meta import Obj, ObjectKey, Revision, key_of, parse_time, revision_of
+from nodrop.model.kinds import (
+    CUSTOMRESOURCEDEFINITION,
+    EVENT,
+    EVICTION,
+    KINDS,
+    NODE,
+    POD,
+    Kind,
+)
+from nodrop.model.meta import (
+    Obj,
+    ObjectKey,
+    Revision,
+    is_deleting,
+    key_of,
+    parse_time,
+    revision_of,
+)
 from nodrop.registry import checks
 from nodrop.registry.admission import Admission
 from nodrop.registry.bootstrap import initial_objects, refreshed_node
@@ -47,6 +65,7 @@ from nodrop.store.protocol import ABSENT, PreconditionFailed, Store, StoreFailur
 _NAME_ATTEMPTS = 8
 #: How long an Event lives after it was last seen, as upstream's default.
 EVENT_TTL = timedelta(hours=1)
+_BUILT_IN = frozenset(KINDS)
 _WRITE = WriteOptions()
 _DELETE = DeleteOptions()
 
@@ -74,12 +93,19 @@ class Registry:
         self._admission = Admission(store, allocation, rng)
         self._hub = Hub(store)
         self.ensure(initial_objects(allocation, capacity or {}, clock.now()))
+        for one in store.list(CUSTOMRESOURCEDEFINITION):
+            if is_deleting(one.obj):
+                self._delete_objects_of(one.obj)
+
+    @property
+    def kinds(self) -> Catalogue:
+        return self._store.kinds
 
     # Reading
 
     def get(self, key: ObjectKey, *, subresource: str | None = None) -> Obj:
         check_subresource(key, subresource)
-        return shown(self._stored(key), subresource)
+        return shown(key.kind, self._stored(key), subresource)
 
     def list(
         self,
@@ -119,9 +145,10 @@ class Registry:
             raise already_exists(kind, key.name)
         now = self._clock.now()
         prepare_create(obj, now=now, rng=self._rng)
-        obj = checks.completed(obj)
+        obj = checks.completed(kind, obj)
         checks.check_create(kind, obj)
         self._admission.admit_create(kind, obj, now)
+        self._admission.settle(kind, obj, now)
         stored = self._write(Write(key, obj, ABSENT), dry_run=options.dry_run)
         warnings += checks.remarks(kind, obj)
         return Written(stored, created=True, warnings=warnings)
@@ -160,17 +187,18 @@ class Registry:
             trusted = options.field_validation == "Trusted"
             new = new if trusted else checks.with_completed_status(new)
         else:
-            new = checks.completed(new)
+            new = checks.completed(key.kind, new)
         if subresource in (None, "scale"):
             self._admission.admit_update(key.kind, new, stored)
             checks.check_update(key.kind, new, stored)
+            self._admission.settle(key.kind, new, self._clock.now())
             count_generation(new, stored)
         elif subresource == "status":
             checks.check_status(key.kind, new)
         if subresource is None:
             warnings += checks.remarks(key.kind, new, stored)
         written = self._replace(key, new, stored, dry_run=options.dry_run)
-        return Written(shown(written, subresource), warnings=warnings)
+        return Written(shown(key.kind, written, subresource), warnings=warnings)
 
     def patch(
         self,
@@ -216,7 +244,10 @@ class Registry:
         if not plan.remove and plan.obj == stored:
             return Deleted(stored, gone=False)
         write = Write(key, plan.obj, revision_of(stored), delete=plan.remove)
-        return Deleted(self._write(write, dry_run=options.dry_run), gone=plan.remove)
+        deleted = Deleted(self._write(write, dry_run=options.dry_run), gone=plan.remove)
+        if key.kind == CUSTOMRESOURCEDEFINITION and not options.dry_run:
+            self._delete_objects_of(deleted.obj)
+        return deleted
 
     def evict(self, key: ObjectKey, eviction: Obj, options: DeleteOptions = _DELETE) -> None:
         check_eviction(key, eviction)
@@ -273,7 +304,30 @@ class Registry:
         except StoreFailure as error:
             raise ApiError(500, "InternalError", str(error)) from error
         self._hub.publish(change)
+        if write.delete and write.key.kind not in _BUILT_IN:
+            self._release_definition(write.key.kind.resource)
         return change.obj
+
+    def _delete_objects_of(self, definition: Obj) -> None:
+        """Delete all objects of a definition that is going; the last of them releases it."""
+        name = definition["metadata"]["name"]
+        if kind := self.kinds.of_definition(name):
+            for one in list(self._store.list(kind)):
+                meta = one.obj["metadata"]
+                self.delete(ObjectKey(kind, meta.get("namespace", ""), meta["name"]))
+        self._release_definition(name)
+
+    def _release_definition(self, name: str) -> None:
+        """Take the registry's finalizer off a definition that is going and has no objects."""
+        key = ObjectKey(CUSTOMRESOURCEDEFINITION, "", name)
+        found, kind = self._store.get(key), self.kinds.of_definition(name)
+        if found is None or not is_deleting(found.obj):
+            return
+        if kind is not None and self._store.list(kind):
+            return
+        freed = without_cleanup(found.obj)
+        if freed != found.obj:
+            self._replace(key, freed, found.obj, dry_run=False)
 
     def ensure(self, wanted: Iterable[Obj]) -> None:
         """Store what the engine itself needs where it is missing; refresh its Node."""
@@ -282,7 +336,7 @@ class Registry:
             found = self._store.get(key)
             if found is None:
                 prepare_create(obj, now=self._clock.now(), rng=self._rng)
-                self._write(Write(key, checks.completed(obj), ABSENT))
+                self._write(Write(key, checks.completed(key.kind, obj), ABSENT))
             elif key.kind == NODE:
                 self._replace(key, refreshed_node(found.obj, obj), found.obj, dry_run=False)
 

@@ -21,6 +21,7 @@ from nodrop.agent.runtime.protocol import (
 )
 from nodrop.client.actions import Action
 from nodrop.client.protocol import ALL, Page, Scope, WatchEvent
+from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import expired
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
@@ -103,6 +104,10 @@ class GatedStore:
     @property
     def compacted(self) -> Revision:
         return self._store.compacted
+
+    @property
+    def kinds(self) -> Catalogue:
+        return self._store.kinds
 
     def get(self, key: ObjectKey) -> Stored | None:
         return self._store.get(key)

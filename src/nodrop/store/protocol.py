@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from nodrop.model.catalogue import Catalogue
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 
@@ -85,6 +86,11 @@ class Store(Protocol):
     @property
     def compacted(self) -> Revision:
         """The oldest revision that can still be listed or watched from."""
+        ...
+
+    @property
+    def kinds(self) -> Catalogue:
+        """The kinds that are served now; a commit of a definition changes them at once."""
         ...
 
     def get(self, key: ObjectKey) -> Stored | None: ...

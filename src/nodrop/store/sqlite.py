@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from typing import Any
 import msgspec
 
 import nodrop
-from nodrop.model.kinds import KINDS, Kind
+from nodrop.model.catalogue import Catalogue
+from nodrop.model.kinds import CUSTOMRESOURCEDEFINITION, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 from nodrop.store.migrations import SCHEMA_VERSION, create, migrate
 from nodrop.store.protocol import (
@@ -44,16 +46,15 @@ KEEP_REVISIONS = 10_000
 #: Compaction runs once in so many writes, so that each run is short: about 2 ms.
 COMPACT_EVERY = 100
 
-_RESOURCES = {kind.resource: kind for kind in KINDS}
-
 _INSERT = (
     "INSERT INTO log (revision, type, resource, namespace, name, previous, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-_CURRENT = """
+# Definitions first: they say of which kind the objects of custom kinds are.
+_CURRENT = f"""
 SELECT revision, resource, namespace, name, body FROM log
 WHERE revision IN (SELECT max(revision) FROM log GROUP BY resource, namespace, name)
-AND type != 'DELETED'
+AND type != 'DELETED' ORDER BY resource != '{CUSTOMRESOURCEDEFINITION.resource}'
 """
 _AT = """
 SELECT revision, namespace, name, body FROM log
@@ -86,8 +87,11 @@ class SqliteStore:
     def __init__(self, path: Path | str, *, keep_revisions: int = KEEP_REVISIONS) -> None:
         self._path = str(path)
         self._keep_revisions = keep_revisions
-        self._objects: dict[Kind, dict[ObjectKey, Stored]] = {kind: {} for kind in KINDS}
-        self._sorted: dict[Kind, list[Stored] | None] = dict.fromkeys(KINDS)
+        self._kinds = Catalogue()
+        # By resource; a kind whose definition has gone stays, for the history that names it.
+        self._resources = {kind.resource: kind for kind in self._kinds.stored}
+        self._objects: dict[Kind, dict[ObjectKey, Stored]] = defaultdict(dict)
+        self._sorted: dict[Kind, list[Stored] | None] = {}
         self._revision = Revision(0)
         self._compacted = Revision(0)
         self._db = _connect(self._path)
@@ -104,6 +108,10 @@ class SqliteStore:
     @property
     def compacted(self) -> Revision:
         return self._compacted
+
+    @property
+    def kinds(self) -> Catalogue:
+        return self._kinds
 
     def get(self, key: ObjectKey) -> Stored | None:
         return self._objects[key.kind].get(key)
@@ -135,7 +143,8 @@ class SqliteStore:
             return []
         self._check_kept(since)
         resource = kind.resource if kind else ""
-        return [_change(row) for row in self._execute(_AFTER, (since, resource, resource))]
+        rows = self._execute(_AFTER, (since, resource, resource))
+        return [self._change(row) for row in rows if row[2] in self._resources]
 
     def compact(self, before: Revision) -> None:
         before = min(before, self._revision)
@@ -165,8 +174,10 @@ class SqliteStore:
                 self._db.execute("SELECT revision FROM compacted").fetchone()[0]
             )
             for revision, resource, namespace, name, body in self._db.execute(_CURRENT):
-                key = ObjectKey(_RESOURCES[resource], namespace, name)
-                self._objects[key.kind][key] = Stored(_decode(body), revision)
+                key = ObjectKey(self._resources[resource], namespace, name)
+                stored = self._objects[key.kind][key] = Stored(_decode(body), revision)
+                if key.kind == CUSTOMRESOURCEDEFINITION:
+                    self._define(stored.obj)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StoreFailure(
@@ -209,11 +220,27 @@ class SqliteStore:
             del objects[change.key]
         else:
             objects[change.key] = Stored(change.obj, change.revision)
+        if change.key.kind == CUSTOMRESOURCEDEFINITION:
+            self._define(change.obj, gone=change.type == "DELETED")
         self._sorted[change.key.kind] = None
         self._revision = change.revision
 
+    def _define(self, definition: Obj, *, gone: bool = False) -> None:
+        """Keep the catalogue in step with the definitions."""
+        if gone:
+            self._kinds.drop(definition)
+        else:
+            self._kinds.put(definition)
+        self._resources |= {kind.resource: kind for kind in self._kinds.custom}
+
+    def _change(self, row: tuple[Any, ...]) -> Change:
+        revision, change_type, resource, namespace, name, body, before = row
+        key = ObjectKey(self._resources[resource], namespace, name)
+        obj = _decode(body)
+        return Change(change_type, key, obj, None if before is None else _decode(before), revision)
+
     def _latest(self, kind: Kind) -> Sequence[Stored]:
-        cached = self._sorted[kind]
+        cached = self._sorted.get(kind)
         if cached is None:
             objects = self._objects[kind]
             order = sorted(objects, key=lambda key: (key.namespace, key.name))
@@ -322,11 +349,3 @@ def at_revision(obj: Obj, revision: Revision) -> Obj:
 def _decode(body: bytes) -> Obj:
     decoded: Obj = msgspec.json.decode(body)
     return decoded
-
-
-def _change(row: tuple[Any, ...]) -> Change:
-    revision, change_type, resource, namespace, name, body, before = row
-    key = ObjectKey(_RESOURCES[resource], namespace, name)
-    return Change(
-        change_type, key, _decode(body), None if before is None else _decode(before), revision
-    )

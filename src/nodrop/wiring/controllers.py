@@ -9,18 +9,17 @@ from typing import Any
 from nodrop.controllers.deployment.controller import DeploymentController
 from nodrop.controllers.disruption.controller import DisruptionController
 from nodrop.controllers.endpointslice.controller import EndpointSliceController
-from nodrop.controllers.garbage.controller import GarbageController
 from nodrop.controllers.ingress.controller import IngressController
 from nodrop.controllers.interface import Controller
 from nodrop.controllers.replicaset.controller import ReplicaSetController
-from nodrop.model.kinds import KINDS
 
 
 def all_controllers(
     places: Iterable[tuple[str, int]], *, hold_unprobed: bool = True
 ) -> tuple[Controller[Any], ...]:
-    """One of each; ``places`` are the addresses and ports that the Ingress listens on.
+    """One of each but the garbage collector, which ``wiring.garbage`` runs.
 
+    ``places`` are the addresses and ports that the Ingress listens on.
     ``hold_unprobed``: see EndpointSliceController.
     """
     hosts, ports = zip(*places, strict=True)
@@ -31,7 +30,6 @@ def all_controllers(
         EndpointSliceController(hold_unprobed=hold_unprobed),
         IngressController(address=_reachable(hosts), ports=ports),
         DisruptionController(),
-        GarbageController(KINDS),
     )
 
 

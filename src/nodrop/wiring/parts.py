@@ -31,6 +31,7 @@ from nodrop.bugs import BugLog, OnBug
 from nodrop.client.cache import Cache
 from nodrop.client.recorder import EventRecorder
 from nodrop.clock import SystemClock
+from nodrop.controllers.interface import Controller
 from nodrop.controllers.loop import run_controller
 from nodrop.keeper.client import KeeperClient
 from nodrop.metrics.directory import Directory
@@ -52,6 +53,7 @@ from nodrop.statedir import StateDir
 from nodrop.store.sqlite import SqliteStore
 from nodrop.wiring.controllers import all_controllers
 from nodrop.wiring.enginefile import AnnouncedProxy
+from nodrop.wiring.garbage import collect_garbage
 from nodrop.wiring.listening import IngressSockets
 from nodrop.wiring.observing import Observation
 from nodrop.wiring.rehearsal import Rehearsal, is_cluster, late_of, manner_of
@@ -110,22 +112,23 @@ class Parts:
             ("agent", self.agent.run()),
             ("metrics", self.metrics.run()),
             ("events", _expire_events(self.registry, self.clock)),
+            ("garbage", collect_garbage(self.registry, self.client, self.cache, self._run)),
             *(
-                (
-                    controller.name,
-                    run_controller(
-                        controller,
-                        self.cache,
-                        self.client,
-                        self.clock,
-                        patience_s=0.0 if controller.name in _IMPATIENT else _PATIENCE_S,
-                        on_bug=self.on_bug,
-                        observer=self.metrics.instruments,
-                    ),
-                )
+                (controller.name, self._run(controller, self.cache))
                 for controller in self.controllers
             ),
         ]
+
+    async def _run(self, controller: Controller[Any], cache: Cache) -> None:
+        await run_controller(
+            controller,
+            cache,
+            self.client,
+            self.clock,
+            patience_s=0.0 if controller.name in _IMPATIENT else _PATIENCE_S,
+            on_bug=self.on_bug,
+            observer=self.metrics.instruments,
+        )
 
 
 def build(

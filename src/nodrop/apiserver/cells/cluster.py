@@ -27,6 +27,7 @@ SECRET_COLUMNS = (
     Column("Data", type="integer"),
     Column("Age"),
 )
+CUSTOMRESOURCEDEFINITION_COLUMNS = (Column("Name"), Column("Created At", type="date"))
 EVENT_COLUMNS = (
     Column("Last Seen"),
     Column("Type"),
@@ -45,6 +46,11 @@ _ROLE = "node-role.kubernetes.io/"
 def namespace_cells(namespace: Obj, now: datetime) -> list[Cell]:
     phase = (namespace.get("status") or {}).get("phase", "")
     return [namespace["metadata"]["name"], phase, object_age(namespace, now)]
+
+
+def customresourcedefinition_cells(definition: Obj, now: datetime) -> list[Cell]:
+    meta = definition["metadata"]
+    return [meta["name"], meta.get("creationTimestamp") or UNKNOWN]
 
 
 def node_cells(node: Obj, now: datetime) -> list[Cell]:

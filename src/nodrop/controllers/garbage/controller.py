@@ -18,7 +18,7 @@ from nodrop.controllers.garbage.owners import (
     plan_owner,
 )
 from nodrop.controllers.interface import Outcome, Watch
-from nodrop.model.kinds import NAMESPACE, Kind, kind_of
+from nodrop.model.kinds import NAMESPACE, Kind, named_kind
 from nodrop.model.meta import Obj, ObjectKey, is_deleting, key_of, uid_of
 
 
@@ -43,6 +43,7 @@ class GarbageController:
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._kinds = tuple(kinds)
+        self._known = {kind: kind for kind in self._kinds}
         self._watches = tuple(Watch(kind, self._concerned) for kind in self._kinds)
 
     @property
@@ -105,8 +106,8 @@ class GarbageController:
                 yield key
 
     def _owner_key(self, namespace: str, reference: Obj) -> ObjectKey | None:
-        kind = kind_of(reference["apiVersion"], reference["kind"])
-        if kind is None or kind not in self._kinds:
+        kind = self._known.get(named_kind(reference["apiVersion"], reference["kind"]))
+        if kind is None:
             return None
         return ObjectKey(kind, namespace if kind.namespaced else "", reference["name"])
 

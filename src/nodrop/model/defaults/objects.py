@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
+from nodrop.model.custom.definition import default_definition
 from nodrop.model.defaults.pod import default_pod, default_pod_spec
 from nodrop.model.disruption import COUNTERS
 from nodrop.model.meta import Obj
@@ -166,6 +167,7 @@ _BY_KIND: dict[str, Callable[[Obj], None]] = {
     "Endpoints": _endpoints,
     "Ingress": _ingress,
     "IngressClass": _ingressclass,
+    "CustomResourceDefinition": default_definition,
     "PodDisruptionBudget": _poddisruptionbudget,
     "RoleBinding": _binding,
     "ClusterRoleBinding": _binding,

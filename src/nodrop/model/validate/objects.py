@@ -19,6 +19,7 @@ from nodrop.model.validate.config import (
     validate_secret,
     validate_secret_update,
 )
+from nodrop.model.validate.definition import validate_definition, validate_definition_update
 from nodrop.model.validate.disruption import validate_poddisruptionbudget
 from nodrop.model.validate.drain import drain_causes
 from nodrop.model.validate.ingress import (
@@ -93,6 +94,7 @@ _OBJECTS: dict[str, Callable[[Obj], list[Cause]]] = {
     "ConfigMap": validate_configmap,
     "Secret": validate_secret,
     "Event": _event,
+    "CustomResourceDefinition": validate_definition,
     "PodDisruptionBudget": validate_poddisruptionbudget,
     "Role": validate_role,
     "ClusterRole": validate_role,
@@ -108,6 +110,7 @@ _UPDATES: dict[str, Callable[[Obj, Obj], list[Cause]]] = {
     "EndpointSlice": validate_endpointslice_update,
     "IngressClass": validate_ingressclass_update,
     "ConfigMap": validate_configmap_update,
+    "CustomResourceDefinition": validate_definition_update,
     "Secret": validate_secret_update,
     "RoleBinding": validate_binding_update,
     "ClusterRoleBinding": validate_binding_update,
