@@ -321,7 +321,7 @@ async def test_lists_tables_and_selectors(widgets: Http) -> None:
 
 
 async def test_a_watch_sees_custom_objects(widgets: Http) -> None:
-    events = []
+    events: list[tuple[str, int]] = []
     async with widgets.session.get(f"{WIDGETS}?watch=1") as response:
         await widgets("POST", WIDGETS, widget("one"), code=201)
         await widgets("PATCH", f"{WIDGETS}/one", {"spec": {"size": 4}}, headers=MERGE)
