@@ -93,7 +93,7 @@ def _scalar(inner: Schema, rng: random.Random) -> Any:
     if inner.format in ("int-or-string", "quantity"):
         return rng.choice((*NUMBERS, *TEXTS))
     match inner.type:
-        case "integer":
+        case "integer" | "number":
             return rng.choice(NUMBERS)
         case "boolean":
             return rng.choice((True, False))

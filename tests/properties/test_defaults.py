@@ -40,7 +40,7 @@ def _of(data: st.DataObject, schema: Schema, depth: int = 0) -> Any:
         count = data.draw(st.integers(0, 2)) if depth < _DEEPEST else 0
         return [_of(data, inner.items, depth + 1) for _ in range(count)]
     match inner.type:
-        case "integer":
+        case "integer" | "number":
             return data.draw(st.integers(-1, 70000))
         case "boolean":
             return data.draw(st.booleans())

@@ -54,7 +54,7 @@ def _of(schema: Schema, depth: int = 7) -> st.SearchStrategy[Any]:
     if inner.items is not None:
         return _lists(inner, depth)
     match inner.type:
-        case "integer":
+        case "integer" | "number":
             return st.integers(0, 2)
         case "boolean":
             return st.booleans()

@@ -230,7 +230,7 @@ def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
         return json_response(body)
 
     return [
-        web.get("/version", version),
+        *(web.get(path, version) for path in ("/version", "/version/")),
         *(web.get(path, healthy) for path in ("/healthz", "/livez", "/readyz")),
         web.get("/api", core),
         web.get("/apis", groups),

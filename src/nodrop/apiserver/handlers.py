@@ -31,9 +31,12 @@ from nodrop.apiserver.watching import LineCache, WatchStream
 from nodrop.client.protocol import Page
 from nodrop.clock import Clock
 from nodrop.model.errors import ApiError, bad_request
-from nodrop.model.kinds import POD, Kind
+from nodrop.model.kinds import POD, SERVICE, SERVICEACCOUNT, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 from nodrop.registry.interface import Deleted, Registry, WriteOptions, Written
+
+#: Kinds whose deletion answers the object, as upstream does: typed clients decode it so.
+_ANSWERED_DELETED = (POD, SERVICE, SERVICEACCOUNT)
 
 
 class ObjectHandlers:
@@ -267,8 +270,8 @@ async def _delete_body(request: web.Request) -> Obj:
 
 
 def _delete_answer(kind: Kind, deleted: Deleted) -> Obj:
-    """Pods and objects that live on are answered as objects, the end of others as a Status."""
-    if kind == POD or not deleted.gone:
+    """Objects that live on are answered as they are, the end of most others as a Status."""
+    if kind in _ANSWERED_DELETED or not deleted.gone:
         return deleted.obj
     meta = deleted.obj["metadata"]
     details: Obj = {"name": meta["name"], "kind": kind.plural, "uid": meta.get("uid", "")}

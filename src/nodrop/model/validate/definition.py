@@ -23,6 +23,25 @@ _APPROVED = "api-approved.kubernetes.io"
 _PROTECTED = (".k8s.io", ".kubernetes.io")
 _TYPES = ("object", "array", "string", "integer", "number", "boolean")
 _COLUMN_TYPES = ("integer", "number", "string", "boolean", "date")
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "type": (str,),
+    "format": (str,),
+    "pattern": (str,),
+    "properties": (dict,),
+    "required": (list,),
+    "enum": (list,),
+    "allOf": (list,),
+    "anyOf": (list,),
+    "oneOf": (list,),
+    "x-kubernetes-list-type": (str,),
+    "x-kubernetes-map-type": (str,),
+    "x-kubernetes-list-map-keys": (list,),
+    **dict.fromkeys(("minimum", "maximum", "multipleOf"), (int, float)),
+    **dict.fromkeys(
+        ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+        (int,),
+    ),
+}
 _VERSION = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -46,22 +65,26 @@ def validate_definition(definition: Obj) -> list[Cause]:
 
 def validate_definition_update(new: Obj, old: Obj) -> list[Cause]:
     """What of a definition can't change, because its objects are stored by it."""
-    before, after = old["spec"], new["spec"]
+    before, after = old.get("spec") or {}, new.get("spec") or {}
+    names, old_names = after.get("names") or {}, before.get("names") or {}
     causes: list[Cause] = []
     for name in ("group", "scope"):
-        causes += immutable(f"spec.{name}", after.get(name), before[name])
+        causes += immutable(f"spec.{name}", after.get(name), before.get(name))
     for name in ("plural", "kind"):
         path = f"spec.names.{name}"
-        causes += immutable(path, after["names"].get(name), before["names"][name])
-    was = [one["name"] for one in before["versions"] if one.get("storage")]
-    stored = [one["name"] for one in after.get("versions") or () if one.get("storage")]
+        causes += immutable(path, names.get(name), old_names.get(name))
+    was, stored = _stored_versions(before), _stored_versions(after)
     if was != stored:
-        why = f"objects are stored as {was[0]}: delete the definition first to change the version"
+        why = f"objects are stored as {', '.join(was)}: to change that, delete the definition first"
         causes.append(forbidden("spec.versions", why))
     return causes
 
 
 # Private
+
+
+def _stored_versions(spec: Obj) -> list[str]:
+    return [one.get("name", "") for one in spec.get("versions") or () if one.get("storage")]
 
 
 def _group(group: str, annotations: Obj) -> list[Cause]:
@@ -144,8 +167,8 @@ def _version(version: Obj, path: str) -> Iterator[Cause]:
 
 
 def _schema(schema: Any, path: str, *, root: bool = False) -> Iterator[Cause]:
-    if not isinstance(schema, dict):
-        yield invalid(path, schema, "must be a schema")
+    if problems := list(_shape(schema, path)):
+        yield from problems
         return
     kind = schema.get("type")
     untyped = schema.get(PRESERVE) or schema.get(INT_OR_STRING)
@@ -159,16 +182,65 @@ def _schema(schema: Any, path: str, *, root: bool = False) -> Iterator[Cause]:
         yield required(f"{path}.items", "must be specified")
     if schema.get(EMBEDDED) and kind != "object":
         yield invalid(f"{path}.type", kind or "", "must be object if an embedded resource")
-    try:
-        compiled(schema.get("pattern") or "")
-    except re.error as error:
-        yield invalid(f"{path}.pattern", schema["pattern"], f"must be a valid pattern: {error}")
     yield from _inner_schemas(schema, path)
 
 
+def _shape(schema: Any, path: str) -> Iterator[Cause]:
+    """What of one schema is not even of the right type (``items`` is open to anything)."""
+    if not isinstance(schema, dict):
+        yield invalid(path, schema, "must be a schema")
+        return
+    for name, types in _SHAPES.items():
+        value = schema.get(name)
+        if value is not None and (not isinstance(value, types) or _is_flag_for(value, types)):
+            yield invalid(f"{path}.{name}", value, "is not of the right type")
+    if not all(isinstance(name, str) for name in _texts(schema)):
+        yield invalid(path, _texts(schema), "required and list-map-keys hold names")
+    if schema.get("multipleOf") == 0:
+        yield invalid(f"{path}.multipleOf", 0, "must not be 0")
+    yield from _pattern(schema.get("pattern"), path)
+    for name in ("allOf", "anyOf", "oneOf"):
+        choices = schema.get(name) or []
+        for at, inner in enumerate(choices if isinstance(choices, list) else [choices]):
+            yield from _branch(inner, f"{path}.{name}[{at}]")
+    if "not" in schema:
+        yield from _branch(schema["not"], f"{path}.not")
+
+
+def _branch(schema: Any, path: str) -> Iterator[Cause]:
+    """A schema inside allOf and the like: it only checks, so it needs no type."""
+    problems = list(_shape(schema, path))
+    yield from problems
+    if not problems:
+        for name, inner in _below(schema):
+            yield from _branch(inner, f"{path}.{name}")
+
+
+def _texts(schema: Obj) -> list[Any]:
+    lists = (schema.get("required"), schema.get("x-kubernetes-list-map-keys"))
+    return [name for names in lists if isinstance(names, list) for name in names]
+
+
+def _is_flag_for(value: object, types: tuple[type, ...]) -> bool:
+    return isinstance(value, bool) and bool not in types
+
+
+def _pattern(pattern: object, path: str) -> Iterator[Cause]:
+    try:
+        if isinstance(pattern, str):
+            compiled(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        yield invalid(f"{path}.pattern", pattern, f"must be a valid pattern: {error}")
+
+
 def _inner_schemas(schema: Obj, path: str) -> Iterator[Cause]:
+    for name, inner in _below(schema):
+        yield from _schema(inner, f"{path}.{name}")
+
+
+def _below(schema: Obj) -> Iterator[tuple[str, Any]]:
     for name, inner in (schema.get("properties") or {}).items():
-        yield from _schema(inner, f"{path}.properties[{name}]")
+        yield f"properties[{name}]", inner
     for name in ("items", "additionalProperties"):
         if isinstance(inner := schema.get(name), dict):
-            yield from _schema(inner, f"{path}.{name}")
+            yield name, inner
