@@ -41,7 +41,8 @@ def main(manifest: str) -> None:
     assert "Running" in {pod.status.phase for pod in pods}
     scale = apps.read_namespaced_deployment_scale("hello", "default")
     assert scale.status.replicas == scale.spec.replicas == 4
-    assert core.read_namespaced_pod_log(pods[0].metadata.name, "default") is not None
+    new = next(pod for pod in pods if pod.spec.containers[0].image == "hello:v2")
+    assert core.read_namespaced_pod_log(new.metadata.name, "default") is not None
     apps.delete_namespaced_deployment("hello", "default")
     core.delete_namespaced_service("hello", "default")
 
