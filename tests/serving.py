@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from nodrop.agent.sessions import ProcessSessions
 from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
 from nodrop.apiserver.certificates import (
@@ -64,6 +65,7 @@ async def serving(
         registry,
         auth=Auth(token, Users(state.users)),
         logs=logs,
+        executor=ProcessSessions(state.keeper_socket),
         clock=clock,
         routes=routes,
         limits=limits,

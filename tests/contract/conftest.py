@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from nodrop.agent.sessions import ProcessSessions
 from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth
 from nodrop.apiserver.certificates import ensure_certificates, server_context
@@ -51,7 +52,8 @@ async def http_client(registry: Registry, clock: SettableClock) -> AsyncIterator
     with TemporaryDirectory() as folder:
         pki = ensure_certificates(Path(folder), SystemClock().now())
         logs = FileLogs(Path(folder), registry.get, clock)
-        app = build_app(registry, auth=Auth("token"), logs=logs, clock=clock)
+        executor = ProcessSessions(Path(folder) / "no keeper")
+        app = build_app(registry, auth=Auth("token"), logs=logs, executor=executor, clock=clock)
         server = ApiServer(app, server_context(pki))
         endpoint = Endpoint(
             server=f"https://127.0.0.1:{await server.start()}",

@@ -80,15 +80,20 @@ class Kubectl:
             raise
         return Said(process.returncode or 0, out.decode(), err.decode())
 
-    async def start(self, *args: str) -> asyncio.subprocess.Process:
-        """Start a command that goes on (``-w``, ``-f``); the caller ends it."""
+    async def start(
+        self, *args: str, terminal: int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
+        """Start a command that goes on (``-w``, ``-f``); the caller ends it.
+
+        ``terminal`` is a descriptor to use instead of pipes.
+        """
         return await asyncio.create_subprocess_exec(
             self._binary,
             *args,
             env=self._env,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
         )
 
 

@@ -110,7 +110,7 @@ async def test_unknown_paths_methods_and_verbs_end_in_a_status(http: aiohttp.Cli
         assert response.status == 404 or (await status_of(response))[0] == 405
     async with http.put(CONFIGMAPS, json={}) as response:
         assert (await status_of(response))[:2] == (405, "MethodNotAllowed")
-    async with http.post("/api/v1/namespaces/default/pods/web/exec") as response:
+    async with http.post("/api/v1/namespaces/default/pods/web/proxy") as response:
         assert (await status_of(response))[:2] == (501, "NotImplemented")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from nodrop.apiserver.limits import Limits
@@ -12,11 +13,11 @@ from nodrop.apiserver.users import Users
 from nodrop.cli.user import binding_of
 from nodrop.client.actions import Create
 from nodrop.client.http import HttpClient
-from nodrop.client.kubeconfig import Endpoint
+from nodrop.client.kubeconfig import Endpoint, read_kubeconfig
 from nodrop.client.protocol import Scope
 from nodrop.clock import SystemClock
 from nodrop.model.errors import ApiError
-from nodrop.model.kinds import CONFIGMAP, ROLEBINDING
+from nodrop.model.kinds import CONFIGMAP, ROLE, ROLEBINDING
 from nodrop.model.meta import Obj
 from tests.serving import Served, serving
 
@@ -44,6 +45,27 @@ async def test_users_have_the_rights_that_bindings_give_them(served: Served) -> 
         made: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
         with pytest.raises(ApiError, match='cannot create resource "configmaps"'):
             await ann.apply(Create(made))
+
+
+@pytest.mark.parametrize(("verb", "code"), [("get", 403), ("create", 404)])
+async def test_to_open_a_stream_is_to_create_it(served: Served, verb: str, code: int) -> None:
+    """By GET too, which is how WebSockets begin; 404 means that the pod was looked for."""
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    rule = {"verbs": [verb], "apiGroups": [""], "resources": ["pods/exec", "pods/portforward"]}
+    role: Obj = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule]}
+    served.registry.create(ROLE, "default", {**role, "metadata": {"name": "streamer"}})
+    binding = binding_of("ann", "view", "default")
+    binding["roleRef"] = {**binding["roleRef"], "kind": "Role", "name": "streamer"}
+    served.registry.create(ROLEBINDING, "default", binding)
+    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
+    assert tls is not None
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as http:
+        for method in ("GET", "POST"):
+            for name in ("exec?command=ls&stdout=1", "portforward"):
+                url = f"{served.url}/api/v1/namespaces/default/pods/web/{name}"
+                headers = {"Authorization": f"Bearer {token}"}
+                async with http.request(method, url, headers=headers) as response:
+                    assert response.status == code
 
 
 async def test_an_admin_of_a_namespace_gives_no_more_than_it_has(served: Served) -> None:

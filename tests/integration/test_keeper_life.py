@@ -16,6 +16,7 @@ import pytest
 from nodrop.keeper.client import KeeperClient, ensure_keeper
 from nodrop.keeper.protocol import KeeperFailure, ProcessSpec
 from nodrop.statedir import StateDir
+from tests.processes import gone, until_gone
 
 _ENV = {"PATH": os.environ["PATH"]}
 
@@ -33,20 +34,6 @@ async def state(tmp_path: Path) -> AsyncIterator[StateDir]:
 def _sh(id: str, script: str, log: Path | None = None) -> ProcessSpec:
     argv = ("sh", "-c", script)
     return ProcessSpec(id=id, argv=argv, env=_ENV, cwd="/tmp", log=str(log) if log else None)
-
-
-def _gone(pid: int) -> bool:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return True
-    return text.rpartition(") ")[2][0] in "ZX"
-
-
-async def _until_gone(pid: int) -> None:
-    async with asyncio.timeout(20):
-        while not _gone(pid):
-            await asyncio.sleep(0.01)
 
 
 _CONTROL_PLANE = """
@@ -91,7 +78,7 @@ async def test_containers_outlive_a_killed_control_plane(state: StateDir, tmp_pa
     assert lines == [f"line {number}" for number in range(2000)]
     (long,) = [record for record in await again.list() if record.id == "long"]
     assert long.exit_code is None
-    assert not _gone(long.pid)
+    assert not gone(long.pid)
     again.close()
 
 
@@ -127,8 +114,8 @@ async def test_shutdown_ends_the_stubborn_and_leaves_no_socket(state: StateDir) 
     stubborn = await client.start(_sh("stubborn", "trap '' TERM; while :; do sleep 600; done"))
     keeper = (await client.info()).pid
     await client.shutdown(grace_s=0.3)
-    await _until_gone(keeper)
-    assert _gone(stubborn.pid)
+    await until_gone(keeper)
+    assert gone(stubborn.pid)
     assert not state.keeper_socket.exists()
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", port))
@@ -147,8 +134,8 @@ async def test_sigterm_ends_all_in_order_and_records_it(state: StateDir) -> None
             await asyncio.sleep(0.01)
     pid = (await client.info()).pid
     os.kill(pid, signal.SIGTERM)
-    await _until_gone(pid)
-    assert _gone(record.pid)
+    await until_gone(pid)
+    assert gone(record.pid)
     client.close()
     after = await ensure_keeper(state.keeper, state.keeper_socket)
     (polite,) = await after.list()
@@ -172,12 +159,12 @@ async def test_after_a_killed_keeper_nothing_runs_twice(state: StateDir) -> None
         await client.list()
         os.kill(pid, signal.SIGKILL)
     assert waiting.result() == "ECONNRESET"
-    await _until_gone(pid)
+    await until_gone(pid)
     after = await ensure_keeper(state.keeper, state.keeper_socket)
     ends = {record.id: (record.exit_code, record.known) for record in await after.list()}
     assert ends == {"left": (137, False), "done": (4, True)}
-    await _until_gone(record.pid)
-    await _until_gone(int(pids.read_text()))
+    await until_gone(record.pid)
+    await until_gone(int(pids.read_text()))
     assert {found.id for found in await client.list()} == {"left", "done"}  # it reconnects
     after.close()
     client.close()
@@ -252,6 +239,6 @@ async def test_an_engine_inside_a_pod(state: StateDir, tmp_path: Path) -> None:
     assert (redirect, error) == ("False", "EBUSY")
     await outer.signal("outer", signal.SIGKILL, tree=True)
     assert (await outer.wait("outer")).exit_code == 137
-    await _until_gone(int(keeper))
-    await _until_gone(int(inner))
+    await until_gone(int(keeper))
+    await until_gone(int(inner))
     outer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from nodrop.apiserver.parameters import flag
-from nodrop.apiserver.paths import Target
+from nodrop.apiserver.paths import STREAMED, Target
 from nodrop.client.protocol import ALL
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import (
@@ -131,6 +131,9 @@ def _measured(request: web.Request) -> Attributes | None:
 
 
 def _verb(request: web.Request, target: Target) -> str:
+    if target.subresource in STREAMED:
+        # WebSocket has to begin with GET, and to read is not to run: always create, and only that.
+        return "create"
     match request.method:
         case "GET" | "HEAD":
             if flag(request.query, "watch") and target.subresource is None:

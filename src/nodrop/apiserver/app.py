@@ -27,7 +27,8 @@ from nodrop.apiserver.openapi import OpenApi
 from nodrop.apiserver.paths import parse_path, unserved_feature
 from nodrop.apiserver.rendering import encode
 from nodrop.apiserver.reviews import answer, review_at
-from nodrop.apiserver.streams import LogSource
+from nodrop.apiserver.streaming import StreamHandlers
+from nodrop.apiserver.streams import Executor, LogSource
 from nodrop.clock import Clock
 from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import ApiError
@@ -48,6 +49,7 @@ def build_app(
     *,
     auth: Auth,
     logs: LogSource,
+    executor: Executor,
     clock: Clock,
     routes: Iterable[web.AbstractRouteDef] = (),
     around: Iterable[Middleware] = (),
@@ -67,7 +69,10 @@ def build_app(
     access = Access(registry)
     fixed = _fixed_routes(OpenApi(registry.kinds), registry.kinds)
     app.add_routes(_guarded(route, access) for route in (*routes, *fixed))
-    objects = ObjectHandlers(registry, access=access, gate=gate, logs=logs, clock=clock)
+    streams = StreamHandlers(registry, executor=executor, logs=logs)
+    objects = ObjectHandlers(
+        registry, access=access, gate=gate, logs=logs, streams=streams, clock=clock
+    )
 
     async def serve_objects(request: web.Request) -> web.StreamResponse:
         if asked := review_at(request.path):

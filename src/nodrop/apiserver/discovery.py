@@ -21,11 +21,17 @@ _SUBRESOURCE_VERBS = {
     "finalize": ("update",),
     "log": ("get",),
     "eviction": ("create",),
+    "exec": ("create", "get"),
+    "attach": ("create", "get"),
+    "portforward": ("create", "get"),
 }
 #: Subresources that speak of another kind than their object. kubectl drain looks for Eviction.
 _SUBRESOURCE_KINDS = {
     "scale": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
     "eviction": {"group": "policy", "version": "v1", "kind": "Eviction"},
+    "exec": {"group": "", "version": "v1", "kind": "PodExecOptions"},
+    "attach": {"group": "", "version": "v1", "kind": "PodAttachOptions"},
+    "portforward": {"group": "", "version": "v1", "kind": "PodPortForwardOptions"},
 }
 
 

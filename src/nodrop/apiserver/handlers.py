@@ -10,6 +10,7 @@ from aiohttp import web
 from nodrop.apiserver.access import Access, user_of
 from nodrop.apiserver.bodies import BODY_LIMIT_BYTES, decode_object, decode_patch, too_large
 from nodrop.apiserver.limits import Gate
+from nodrop.apiserver.logsocket import is_websocket, send_log
 from nodrop.apiserver.parameters import (
     ListOptions,
     delete_options,
@@ -17,7 +18,7 @@ from nodrop.apiserver.parameters import (
     log_options,
     write_options,
 )
-from nodrop.apiserver.paths import Target
+from nodrop.apiserver.paths import STREAMED, Target
 from nodrop.apiserver.rendering import (
     MetadataRendering,
     PlainRendering,
@@ -26,6 +27,7 @@ from nodrop.apiserver.rendering import (
     accepted_form,
     encode,
 )
+from nodrop.apiserver.streaming import StreamHandlers
 from nodrop.apiserver.streams import LogSource
 from nodrop.apiserver.watching import LineCache, WatchStream
 from nodrop.client.protocol import Page
@@ -43,11 +45,19 @@ class ObjectHandlers:
     """Answers every request below ``/api/v1`` and ``/apis/<group>/<version>``."""
 
     def __init__(
-        self, registry: Registry, *, access: Access, gate: Gate, logs: LogSource, clock: Clock
+        self,
+        registry: Registry,
+        *,
+        access: Access,
+        gate: Gate,
+        logs: LogSource,
+        streams: StreamHandlers,
+        clock: Clock,
     ) -> None:
         self._registry = registry
         self._gate = gate
         self._access = access
+        self._streams = streams
         self._logs = logs
         self._clock = clock
         self._lines = LineCache()
@@ -57,6 +67,9 @@ class ObjectHandlers:
         self._access.check_target(request, target)
         if target.subresource == "log":
             return await self._log(request, target)
+        if target.subresource in STREAMED:
+            with self._gate.watching(user_of(request)):
+                return await self._streams.handle(request, target)
         if target.subresource == "eviction":
             return await self._evict(request, target)
         match request.method, bool(target.name):
@@ -117,6 +130,8 @@ class ObjectHandlers:
             raise method_not_allowed()
         options = log_options(request.query)
         chunks = self._logs.open(self._registry.get(target.key), options)
+        if is_websocket(request):
+            return await send_log(request, chunks)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
         async for chunk in chunks:

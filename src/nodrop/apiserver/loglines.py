@@ -16,8 +16,11 @@ _TIME_DIGITS = 26  # 2026-11-23T10:00:00.123456, without what is finer than a mi
 class Formatter:
     """Turns chunks of a log file into chunks of output. Keeps what is cut in mid-line."""
 
-    def __init__(self, *, timestamps: bool, since: datetime | None) -> None:
+    def __init__(
+        self, *, timestamps: bool, since: datetime | None, stream: str | None = None
+    ) -> None:
         self._timestamps = timestamps
+        self._stream = stream.encode() if stream else b""
         self._since = since
         self._cut = b""
         self._inside_line = False
@@ -31,7 +34,9 @@ class Formatter:
         parts = line.split(b" ", 3)
         if len(parts) < 3 or parts[2] not in (b"F", b"P"):
             return line + b"\n"  # not written by us; better shown than hidden
-        time, _, tag = parts[:3]
+        time, stream, tag = parts[:3]
+        if self._stream and stream != self._stream:
+            return b""
         text = parts[3] if len(parts) == 4 else b""
         if self._since is not None:
             if stored_time(time) < self._since:

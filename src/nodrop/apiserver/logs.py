@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from nodrop.apiserver.containers import container_name, container_status, runs
 from nodrop.apiserver.loglines import Formatter, tail_offset
 from nodrop.apiserver.streams import LogOptions
 from nodrop.clock import Clock
@@ -54,7 +55,7 @@ class FileLogs:
         since = options.since_time
         if options.since_s is not None:
             since = self._clock.now() - timedelta(seconds=options.since_s)
-        formatter = Formatter(timestamps=options.timestamps, since=since)
+        formatter = Formatter(timestamps=options.timestamps, since=since, stream=options.stream)
         return _limited(self._read(pod, run, path, options, formatter), options.limit_bytes)
 
     # Private
@@ -85,14 +86,14 @@ class FileLogs:
             raise
         if uid_of(now) != uid_of(pod):
             return True
-        status = _container_status(now, run.container) or {}
-        return status.get("restartCount", 0) != run.restart_count or not _runs(status)
+        status = container_status(now, run.container) or {}
+        return status.get("restartCount", 0) != run.restart_count or not runs(status)
 
 
 def choose_run(pod: Obj, options: LogOptions) -> Run:
     """The run that ``options`` mean. Raises ApiError 400 with upstream's words."""
-    name = _container_name(pod, options.container)
-    status = _container_status(pod, name)
+    name = container_name(pod, options.container)
+    status = container_status(pod, name)
     pod_name = pod["metadata"]["name"]
     if status is None:
         if options.previous:
@@ -109,40 +110,10 @@ def choose_run(pod: Obj, options: LogOptions) -> Run:
     if waiting is not None and not last:
         reason = waiting.get("reason") or "ContainerCreating"
         raise bad_request(f'container "{name}" in pod "{pod_name}" is waiting to start: {reason}')
-    return Run(name, count, ended=not _runs(status))
+    return Run(name, count, ended=not runs(status))
 
 
 # Private
-
-
-def _container_name(pod: Obj, asked: str) -> str:
-    spec, pod_name = pod.get("spec") or {}, pod["metadata"]["name"]
-    main = [container["name"] for container in spec.get("containers") or ()]
-    init = [container["name"] for container in spec.get("initContainers") or ()]
-    if asked:
-        if asked not in main + init:
-            raise bad_request(f"container {asked} is not valid for pod {pod_name}")
-        return asked
-    if len(main) == 1 and not init:
-        return str(main[0])
-    listed = f"choose one of: [{' '.join(main)}]"
-    if init:
-        listed += f" or one of the init containers: [{' '.join(init)}]"
-    raise bad_request(f"a container name must be specified for pod {pod_name}, {listed}")
-
-
-def _container_status(pod: Obj, name: str) -> Obj | None:
-    status = pod.get("status") or {}
-    for field in ("containerStatuses", "initContainerStatuses"):
-        for container in status.get(field) or ():
-            if container.get("name") == name:
-                found: Obj = container
-                return found
-    return None
-
-
-def _runs(status: Obj) -> bool:
-    return "running" in (status.get("state") or {})
 
 
 def _no_previous(pod: Obj, container: str) -> ApiError:

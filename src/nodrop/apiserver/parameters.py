@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from nodrop.apiserver.streams import LogOptions
+from nodrop.apiserver.streams import LogOptions, OutputStream
 from nodrop.client.protocol import Scope
 from nodrop.client.selectors import parse_field_selector, parse_label_selector
 from nodrop.model.errors import ApiError, bad_request
@@ -101,6 +101,7 @@ def log_options(query: Query) -> LogOptions:
         raise _invalid_log_options(
             "tailLines", f"Invalid value: {tail}: must be greater than or equal to 0"
         )
+    stream = _output_stream(query.get("stream", ""), tail)
     for name, value in (("limitBytes", limit), ("sinceSeconds", since_s)):
         if value is not None and value < 1:
             raise _invalid_log_options(name, f"Invalid value: {value}: must be greater than 0")
@@ -113,6 +114,7 @@ def log_options(query: Query) -> LogOptions:
         since_time=_time("sinceTime", since_time) if since_time else None,
         tail_lines=tail,
         limit_bytes=limit,
+        stream=stream,
     )
 
 
@@ -163,6 +165,23 @@ def _check_match(query: Query, match: str, *, watch: bool) -> None:
 
 def _invalid_list_options(field: str, message: str) -> ApiError:
     return _invalid("ListOptions.meta.k8s.io", field, message)
+
+
+def _output_stream(text: str, tail: int | None) -> OutputStream | None:
+    """Upstream's split log streams: All, Stdout or Stderr."""
+    match text:
+        case "" | "All":
+            return None
+        case "Stdout" | "Stderr" if tail is not None:
+            raise _invalid_log_options(
+                "", "Forbidden: `tailLines` and specific `stream` are mutually exclusive for now"
+            )
+        case "Stdout":
+            return "stdout"
+        case "Stderr":
+            return "stderr"
+    why = f'Unsupported value: "{text}": supported values: "All", "Stderr", "Stdout"'
+    raise _invalid_log_options("stream", why)
 
 
 def _invalid_log_options(field: str, message: str) -> ApiError:

@@ -11,11 +11,10 @@ from nodrop.model.meta import ObjectKey
 
 #: The kind of a group, version and resource, or None.
 FindKind: TypeAlias = Callable[[str, str, str], Kind | None]
+#: Subresources of pods whose connections become streams.
+STREAMED = frozenset({"exec", "attach", "portforward"})
 #: Subresources of pods that clusters have: what a person knows them as.
 _UNSERVED = {
-    "exec": "exec",
-    "attach": "attach",
-    "portforward": "port-forward",
     "proxy": "proxy",
     "ephemeralcontainers": "debug with ephemeral containers",
 }
@@ -68,8 +67,8 @@ def parse_path(path: str, find: FindKind = kind_for_resource) -> Target | None:
 def unserved_feature(path: str) -> str:
     """What kubectl would do at a path that is not served, where nodrop knows it; else "".
 
-    >>> unserved_feature("/api/v1/namespaces/default/pods/web-1/exec")
-    'exec'
+    >>> unserved_feature("/api/v1/namespaces/default/pods/web-1/proxy")
+    'proxy'
     """
     parts = path.strip("/").split("/")
     if parts[:3] == ["api", "v1", "namespaces"] and len(parts) >= 7 and parts[4] == "pods":

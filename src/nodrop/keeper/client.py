@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import sys
+from asyncio.trsock import TransportSocket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -155,6 +156,10 @@ class KeeperClient:
         await link.closed.wait()
         self.close()
 
+    @property
+    def socket_path(self) -> Path:
+        return self._path
+
     def close(self) -> None:
         """Hang up; the keeper and its processes go on."""
         link, self._link = self._link, None
@@ -171,7 +176,11 @@ class KeeperClient:
                 loop = asyncio.get_running_loop()
                 try:
                     transport, link = await loop.create_unix_connection(_Link, str(self._path))
-                    _check_owner(transport, self._path)
+                    try:
+                        check_owner(transport.get_extra_info("socket"), self._path)
+                    except KeeperFailure:
+                        transport.close()
+                        raise
                     self._link = link
                 except OSError as error:
                     raise KeeperFailure(
@@ -181,14 +190,12 @@ class KeeperClient:
             return self._link
 
 
-def _check_owner(transport: asyncio.BaseTransport, path: Path) -> None:
+def check_owner(peer: socket.socket | TransportSocket, path: Path) -> None:
     """Environments with secrets go over this socket: only to a keeper of our own user."""
-    peer = transport.get_extra_info("socket")
     _pid, uid, _gid = struct.unpack(
         "3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     )
     if uid not in (0, os.geteuid()):
-        transport.close()
         raise KeeperFailure(f"{path} belongs to a keeper of user {uid}", "EPERM")
 
 

@@ -150,11 +150,7 @@ class Processes:
         self, id: str, argv: list[str], timeout_s: float | None, answer: Callable[..., None]
     ) -> Callable[[], None]:
         """Run beside a process; ``answer(code, output, timed_out)``. Returns how to cut it."""
-        process = self._find(id)
-        if process.child is None:
-            raise Failed("ESRCH", f"process {id} does not run")
-        if not argv:
-            raise Failed("EINVAL", "no command to execute")
+        process = self._running(id)
         output = bytearray()
         cut: list[bool] = []
         timer = None
@@ -177,12 +173,30 @@ class Processes:
         process.beside.add(child)
         if timeout_s is not None:
             timer = self._loop.after(timeout_s, time_out)
+        return _cutter(process, child)
 
-        def cut_short() -> None:
-            if child in process.beside:
-                child.kill_tree()
+    def session(
+        self,
+        id: str,
+        argv: list[str],
+        fds: dict[int, int],
+        answer: Callable[[int], None],
+        *,
+        tty: bool,
+        env: dict[str, str],
+    ) -> Callable[[], None]:
+        """Run beside a process with a client's descriptors; ``answer(code)``. As ``exec`` else."""
+        process = self._running(id)
 
-        return cut_short
+        def ended(code: int) -> None:
+            process.beside.discard(child)
+            answer(code)
+
+        command = self._command(process, argv, fds)
+        command.env, command.tty = {**process.env, **env}, tty
+        child = self._children.start(command, [], ended)
+        process.beside.add(child)
+        return _cutter(process, child)
 
     def shutdown(self, grace_s: float, done: Callable[[], None]) -> None:
         """End every process: SIGTERM, and SIGKILL to what is left after ``grace_s``."""
@@ -205,7 +219,15 @@ class Processes:
             raise Failed("ESRCH", f"no process {id!r} is known")
         return process
 
+    def _running(self, id: str) -> Process:
+        process = self._find(id)
+        if process.child is None:
+            raise Failed("ESRCH", f"process {id} does not run")
+        return process
+
     def _command(self, process: Process, argv: list[str], fds: dict[int, int] | None = None) -> Any:
+        if not argv:
+            raise Failed("EINVAL", "no command to execute")
         return Command(
             argv,
             process.env,
@@ -290,6 +312,16 @@ class Processes:
             calls, self._when_over = self._when_over, []
             for call in calls:
                 call()
+
+
+def _cutter(process: Process, child: Child) -> Callable[[], None]:
+    """How to end a command beside a process: it and all that descends from it."""
+
+    def cut_short() -> None:
+        if child in process.beside:
+            child.kill_tree()
+
+    return cut_short
 
 
 def _log_outputs(process: Process) -> list[tuple[tuple[int, ...], Sink]]:

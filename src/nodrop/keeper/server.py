@@ -11,6 +11,7 @@ import sys
 from nodrop.keeper import proc
 from nodrop.keeper.failure import Failed, failed
 from nodrop.keeper.loop import READ, WRITE, Loop, complain
+from nodrop.keeper.spawn import receive_fds
 from nodrop.keeper.wire import PROTOCOL, Lines, LineTooLong, decode, encode
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _READ_BYTES = 256 * 1024
 _UNREAD_BYTES = 16 * 1024 * 1024  # a client that leaves more than this unread is dropped
 _SHUTDOWN_GRACE_S = 2.0
+_MOST_FDS = 3  # standard input, output and error of a session
 
 
 class Later:
@@ -45,6 +47,7 @@ class Connection:
         self._unsent = bytearray()
         self._pending: dict[int, Later] = {}
         self._closed = False
+        self._fds: list[int] = []
         client.setblocking(False)
         server.loop.watch(client.fileno(), READ, self._ready)
 
@@ -61,9 +64,10 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(_READ_BYTES)
+            data, fds = receive_fds(self._socket, _READ_BYTES, _MOST_FDS)
         except BlockingIOError:
             return
+        self._fds += fds
         if not data:
             self.close()
             return
@@ -88,6 +92,11 @@ class Connection:
                 self._pending[id] = result
             else:
                 self.answer(id, result)
+
+    def take_fds(self) -> list[int]:
+        """The descriptors that the client has sent since the last call; ours to close now."""
+        taken, self._fds = self._fds, []
+        return taken
 
     def answer(self, id: int, result: object) -> None:
         self._send({"id": id, "result": result})
@@ -129,6 +138,7 @@ class Connection:
         self._closed = True
         self._server.loop.unwatch(self._socket.fileno())
         self._socket.close()
+        _close_all(self.take_fds())
         pending, self._pending = self._pending, {}
         for later in pending.values():
             later.cut()
@@ -184,6 +194,8 @@ class Server:
                 processes.retire(args["id"])
             case "exec":
                 return self._exec(connection, id, args)
+            case "session":
+                return self._session(connection, id, args)
             case "note":
                 processes.note(args["id"], str(args["key"]), str(args["value"]))
             case "list":
@@ -221,6 +233,24 @@ class Server:
         cut = self._processes.exec(args["id"], args["argv"], args.get("timeout_s"), answer)
         return Later(cut)
 
+    def _session(self, connection: Connection, id: int, args: dict[str, Any]) -> Later:
+        """A command whose input and output are the client's own pipes or terminal."""
+        fds = connection.take_fds()
+        try:
+            if len(fds) != _MOST_FDS:
+                raise Failed("EINVAL", f"a session needs {_MOST_FDS} descriptors, not {len(fds)}")
+            cut = self._processes.session(
+                args["id"],
+                args["argv"],
+                dict(enumerate(fds)),
+                lambda code: connection.answer(id, {"code": code}),
+                tty=bool(args["tty"]),
+                env=dict(args["env"]),
+            )
+        finally:
+            _close_all(fds)
+        return Later(cut)
+
     def _shutdown(self, connection: Connection, id: int, grace_s: float) -> Later:
         def done() -> None:
             self._sockets.close()
@@ -229,3 +259,8 @@ class Server:
 
         self._processes.shutdown(grace_s, done)
         return Later(lambda: None)
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)

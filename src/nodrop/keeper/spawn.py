@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import termios
 
 from nodrop.keeper import mounts, proc, seccomp
 from nodrop.keeper.failure import Failed
@@ -24,9 +25,12 @@ _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Command:
-    """What to execute. ``fds`` maps numbers in the new process to descriptors of ours."""
+    """What to execute. ``fds`` maps numbers in the new process to descriptors of ours.
 
-    __slots__ = ("argv", "bind_ip", "cwd", "env", "fds", "mark", "mounts")
+    With ``tty`` its descriptor 0 is a terminal, which becomes the one of its session.
+    """
+
+    __slots__ = ("argv", "bind_ip", "cwd", "env", "fds", "mark", "mounts", "tty")
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Command:
         bind_ip: str | None,
         fds: Mapping[int, int],
         mounts: Sequence[tuple[str, str, bool]] = (),
+        tty: bool = False,
     ) -> None:
         self.argv = argv
         self.env = env
@@ -44,6 +49,7 @@ class Command:
         self.bind_ip = bind_ip
         self.fds = fds
         self.mounts = mounts
+        self.tty = tty
         self.mark = proc.new_mark()
 
 
@@ -83,7 +89,7 @@ def spawn(command: Command) -> Spawned:
 def _hear(command: Command, spawned: Spawned, ours: socket.socket) -> Spawned:
     """Read what the child reports until exec (or its end) closes the socket."""
     while True:
-        message, fds, _flags, _address = socket.recv_fds(ours, 4096, 1)
+        message, fds = receive_fds(ours, 4096, 1)
         if fds:
             spawned.listener = fds[0]
         if not message:
@@ -99,6 +105,20 @@ def _hear(command: Command, spawned: Spawned, ours: socket.socket) -> Spawned:
             raise Failed(code, sentence)
 
 
+def receive_fds(
+    connection: socket.socket, most_bytes: int, most_fds: int
+) -> tuple[bytes, list[int]]:
+    """Bytes and descriptors from a unix socket, not for those whom we start.
+
+    Else every later program would hold a pipe that came here open, and would keep a bind waiting
+    that should fail for want of a keeper. Python's own recv_fds passes no flag for that.
+    """
+    data, fds, _flags, _address = socket.recv_fds(connection, most_bytes, most_fds)
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return data, fds
+
+
 def _child(command: Command, report: socket.socket) -> NoReturn:
     """In the child: never returns."""
     try:
@@ -108,6 +128,8 @@ def _child(command: Command, report: socket.socket) -> NoReturn:
         proc.set_mark(command.mark)
         resource.setrlimit(resource.RLIMIT_NOFILE, _OPEN_FILES)
         report = _place_fds(command.fds, report)
+        if command.tty:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if command.mounts:
             mounts.enter(command.mounts)
         if command.bind_ip is not None:

@@ -74,7 +74,10 @@ class Kind:
 
 NAMESPACE = Kind("", "v1", "Namespace", "namespaces", False, ("ns",), (), ("status", "finalize"))
 NODE = Kind("", "v1", "Node", "nodes", False, ("no",), (), ("status",))
-POD = Kind("", "v1", "Pod", "pods", True, ("po",), ("all",), ("status", "log", "eviction"))
+POD = Kind(
+    "", "v1", "Pod", "pods", True, ("po",), ("all",),
+    ("status", "log", "eviction", "exec", "attach", "portforward"),
+)  # fmt: skip
 SERVICE = Kind("", "v1", "Service", "services", True, ("svc",), ("all",), ("status",))
 ENDPOINTS = Kind("", "v1", "Endpoints", "endpoints", True, ("ep",))
 CONFIGMAP = Kind("", "v1", "ConfigMap", "configmaps", True, ("cm",))

@@ -20,6 +20,7 @@ from nodrop.agent.agent import Agent
 from nodrop.agent.folders import DiskFolders
 from nodrop.agent.probers.every import EveryProber
 from nodrop.agent.runtime.process import ProcessRuntime
+from nodrop.agent.sessions import ProcessSessions
 from nodrop.agent.settings import AgentSettings
 from nodrop.agent.volumes import DiskVolumes
 from nodrop.apiserver.app import ApiServer, build_app
@@ -254,6 +255,7 @@ def _server(
             registry,
             auth=Auth(token, Users(state.users)),
             logs=logs,
+            executor=ProcessSessions(state.keeper_socket),
             clock=clock,
             routes=[
                 *metrics_routes(metrics),

@@ -33,6 +33,11 @@ def test_lines_before_since_are_left_out() -> None:
     assert formatter(since=since).feed(STORED) == b"o\n\n"
 
 
+def test_one_stream_alone() -> None:
+    assert Formatter(timestamps=False, since=None, stream="stderr").feed(STORED) == b"two\n"
+    assert Formatter(timestamps=False, since=None, stream="stdout").feed(STORED) == b"one\n\n"
+
+
 def test_stored_times_have_nine_digits_or_none() -> None:
     assert stored_time(b"2026-11-23T10:00:00.123456789Z").microsecond == 123456
     assert stored_time(b"2026-11-23T10:00:00Z").microsecond == 0

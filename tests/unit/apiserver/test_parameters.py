@@ -81,6 +81,8 @@ def test_write_options_that_are_unknown_are_refused(query: dict[str, str]) -> No
         ),
         ({"tailLines": "-1"}, "must be greater than or equal to 0"),
         ({"limitBytes": "0"}, "must be greater than 0"),
+        ({"stream": "stdout"}, 'supported values: "All", "Stderr", "Stdout"'),
+        ({"stream": "Stdout", "tailLines": "3"}, "mutually exclusive"),
     ],
 )
 def test_log_options_that_can_not_be(query: dict[str, str], words: str) -> None:

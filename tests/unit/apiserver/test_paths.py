@@ -30,7 +30,7 @@ def test_paths_name_their_targets(path: str) -> None:
         "/api/v2/pods",
         "/api/v1/pods/web",  # a namespaced object without its namespace
         "/api/v1/namespaces/default/nodes",
-        "/api/v1/namespaces/default/pods/web/exec",
+        "/api/v1/namespaces/default/pods/web/proxy",
         "/api/v1/namespaces//pods",
         "/apis/apps/v1beta1/deployments",
         "/apis/apps/v1/namespaces/a/deployments/web/scale/more",
@@ -45,8 +45,10 @@ def test_other_paths_name_nothing(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "feature"),
     [
-        ("/api/v1/namespaces/default/pods/web/exec", "exec"),
-        ("/api/v1/namespaces/default/pods/web/portforward", "port-forward"),
+        (
+            "/api/v1/namespaces/default/pods/web/ephemeralcontainers",
+            "debug with ephemeral containers",
+        ),
         ("/api/v1/namespaces/default/pods/web/proxy/index.html", "proxy"),
         ("/api/v1/namespaces/default/pods/web/nonsense", ""),
         ("/api/v1/namespaces/default/services/web/exec", ""),

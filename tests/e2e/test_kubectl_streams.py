@@ -1,0 +1,259 @@
+"""kubectl exec, cp, attach, port-forward and logs, by every kubectl found here."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import io
+import os
+import pty
+import re
+import signal
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.e2e.conftest import Kubectl
+from tests.processes import until_gone
+from tests.system.harness import Engine
+
+MIB = 1 << 20
+SERVER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args):
+        print("served", flush=True)
+        print("told", file=sys.stderr, flush=True)
+http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+async def pod(kubectl: Kubectl, tmp_path: Path) -> Kubectl:
+    """kubectl where a pod ``web`` is ready."""
+    script = tmp_path / "server.py"
+    script.write_text(SERVER)
+    manifest = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: web}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: app
+    image: app:v1
+    env: [{{name: COLOUR, value: blue}}]
+    command: [{sys.executable}, {script}]
+    readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1}}
+"""
+    await kubectl("apply", "-f", "-", stdin=manifest)
+    await kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+    return kubectl
+
+
+async def test_exec_has_output_input_and_exit_codes(pod: Kubectl, tmp_path: Path) -> None:
+    said = await pod.ask("exec", "web", "--", "sh", "-c", "echo $COLOUR; echo oops >&2; exit 7")
+    assert (said.code, said.out) == (7, "blue\n")
+    assert "oops\n" in said.err
+    assert "exit code 7" in said.err
+    assert await pod("exec", "-i", "web", "--", "cat", stdin="piped\n") == "piped\n"
+    missing = await pod.ask("exec", "web", "--", "nosuch")
+    assert missing.code == 1
+    assert 'program "nosuch" not found' in missing.err
+    assert (await pod.ask("exec", "none", "--", "ls")).code == 1
+    text = (os.urandom(MIB // 2).hex()) + "\n"  # a MiB in and out
+    assert await pod("exec", "-i", "web", "--", "cat", stdin=text) == text
+
+
+async def test_exec_on_a_terminal(pod: Kubectl) -> None:
+    ours, theirs = pty.openpty()
+    resize(ours, rows=33, columns=77)
+    process = await pod.start("exec", "-it", "web", "--", "sh", terminal=theirs)
+    os.close(theirs)
+    screen = Screen(ours)
+    await screen.type("tty; stty size; echo $TERM-$COLOUR-$((1+1))\r")
+    found = await screen.until("xterm-blue-2")
+    assert "/dev/pts/" in found
+    assert "33 77" in found
+    resize(ours, rows=40, columns=99)
+    process.send_signal(signal.SIGWINCH)
+    await screen.type(
+        "until [ \"$(stty size)\" = '40 99' ]; do sleep 0.1; done; echo wide-$((1+1))\r"
+    )
+    await screen.until("wide-2")
+    await screen.type("sh -c 'echo ready-$((1+1)); exec sleep 600'\r")
+    await screen.until("ready-2")
+    await screen.type("\x03")
+    await screen.type("echo after-$?\r")
+    await screen.until("after-130")
+    await screen.type("exit 5\r")
+    async with asyncio.timeout(60):
+        assert await process.wait() == 5
+    os.close(ours)
+
+
+class Screen:
+    """Our side of kubectl's terminal."""
+
+    def __init__(self, fd: int) -> None:
+        os.set_blocking(fd, False)
+        self._fd = fd
+        self._shown = ""
+
+    async def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    async def until(self, text: str) -> str:
+        """What is shown since the last call, up to ``text``."""
+        async with asyncio.timeout(60):
+            while text not in self._shown:
+                try:
+                    self._shown += os.read(self._fd, 65536).decode()
+                except BlockingIOError:
+                    await asyncio.sleep(0.02)
+        before, _, self._shown = self._shown.partition(text)
+        return before + text
+
+
+def resize(fd: int, *, rows: int, columns: int) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+async def test_a_killed_kubectl_leaves_no_process(pod: Kubectl) -> None:
+    script = "setsid sleep 601 & echo $!; echo $$; echo end; wait"
+    process = await pod.start("exec", "web", "--", "sh", "-c", script)
+    assert process.stdout is not None
+    pids = [int(await process.stdout.readline()) for _ in range(2)]
+    process.kill()
+    await process.communicate()
+    for pid in pids:
+        await until_gone(pid)
+
+
+async def test_a_killed_control_plane_leaves_no_process(pod: Kubectl, engine: Engine) -> None:
+    process = await pod.start("exec", "web", "--", "sh", "-c", "echo $$; exec sleep 600")
+    assert process.stdout is not None
+    pid = int(await process.stdout.readline())
+    engine.kill()
+    await until_gone(pid)
+    await process.communicate()
+    engine.serve()
+    assert await pod("exec", "web", "--", "echo", "again") == "again\n"
+
+
+async def test_folders_are_copied_both_ways(pod: Kubectl, tmp_path: Path) -> None:
+    source, back = tmp_path / "source", tmp_path / "back"
+    (source / "below").mkdir(parents=True)
+    (source / "a.txt").write_text("a\n")
+    (source / "below" / "big").write_bytes(os.urandom(3 * MIB))
+    there = tmp_path / "there"
+    await pod("cp", str(source), f"web:{there}")
+    await pod("cp", f"web:{there}", str(back))
+    assert (back / "a.txt").read_text() == "a\n"
+    assert (back / "below" / "big").read_bytes() == (source / "below" / "big").read_bytes()
+
+
+async def test_ports_are_forwarded_side_by_side(pod: Kubectl) -> None:
+    async with forwarding(pod, "8080", "8080") as (first, second), aiohttp.ClientSession() as http:
+        body = os.urandom(5 * MIB)
+
+        async def post(port: int, content: bytes) -> bytes:
+            async with http.post(f"http://127.0.0.1:{port}/", data=io.BytesIO(content)) as response:
+                assert response.status == 200
+                return await response.read()
+
+        async with asyncio.TaskGroup() as tasks:
+            large = tasks.create_task(post(first, body))
+            small = [tasks.create_task(post(second, b"%d" % n)) for n in range(10)]
+        assert large.result() == body
+        assert [task.result() for task in small] == [b"%d" % n for n in range(10)]
+
+
+async def test_a_port_without_listener_is_told(pod: Kubectl) -> None:
+    async with forwarding(pod, "9") as (port,):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(60):
+            assert await reader.read() == b""
+        writer.close()
+
+
+@asynccontextmanager
+async def forwarding(pod: Kubectl, *ports: str) -> AsyncIterator[tuple[int, ...]]:
+    """kubectl port-forward; gives the local ports."""
+    process = await pod.start("port-forward", "pod/web", *(f":{port}" for port in ports))
+    assert process.stdout is not None
+    try:
+        local: list[int] = []
+        async with asyncio.timeout(60):
+            while len(local) < len(ports):
+                line = (await process.stdout.readline()).decode()
+                if found := re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", line):
+                    local.append(int(found[1]))
+        yield tuple(local)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_attach_shows_both_outputs(pod: Kubectl) -> None:
+    process = await pod.start("attach", "web")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    address = await pod("get", "pod", "web", "-o", "jsonpath={.status.podIP}")
+    try:
+        async with (
+            aiohttp.ClientSession(f"http://{address}:8080") as http,
+            asyncio.timeout(60),
+            asyncio.TaskGroup() as tasks,
+        ):
+            out = tasks.create_task(until_line(process.stdout, b"served\n"))
+            err = tasks.create_task(until_line(process.stderr, b"told\n"))
+            while not (out.done() and err.done()):
+                await (await http.post("/", data=b"x")).read()
+                await asyncio.sleep(0.1)  # until it is attached: nothing tells when
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def until_line(reader: asyncio.StreamReader, line: bytes) -> None:
+    while (found := await reader.readline()) != line:
+        assert found
+
+
+#: In a process of its own, as the client leaves sockets to the garbage collector.
+PYTHON_CLIENT = """
+from kubernetes import client, config
+from kubernetes.stream import stream
+config.load_kube_config()
+run = client.CoreV1Api().connect_get_namespaced_pod_exec
+quiet = {"stderr": True, "stdout": True, "tty": False}
+print(stream(run, "web", "default", command=["sh", "-c", "echo $COLOUR"], stdin=False, **quiet))
+shell = stream(run, "web", "default", command=["sh"], stdin=True, _preload_content=False, **quiet)
+shell.write_stdin("echo one; exit 9\\n")
+shell.run_forever(timeout=60)
+print(shell.read_stdout(), shell.returncode)
+"""
+
+
+async def test_the_official_python_client_runs_commands(pod: Kubectl, engine: Engine) -> None:
+    assert pod
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PYTHON_CLIENT,
+        env=engine.environment, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await process.communicate()
+    assert out.decode().split() == ["blue", "one", "9"]

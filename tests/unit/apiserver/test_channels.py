@@ -1,0 +1,65 @@
+"""Channel messages of exec and attach."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodrop.apiserver.channels import V4, V4_BASE64, V5, ChannelError, Channels
+from nodrop.apiserver.remotecommand import ClientEvent, EndOfInput, Input, Resize, exit_status
+
+
+@pytest.mark.parametrize("protocol", [V5, V4, V4_BASE64])
+@given(data=st.binary())
+def test_a_message_is_split_as_it_was_put_together(protocol: str, data: bytes) -> None:
+    channels = Channels(protocol)
+    assert channels.split(channels.message(3, data)) == (3, data)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message", "event"),
+    [
+        (V5, b"\x00ls", Input(b"ls")),
+        (V5, b"\x00", None),
+        (V5, b"\xff\x00", EndOfInput()),
+        (V4, b'\x04{"Width":80,"Height":24}', Resize(80, 24)),
+        (V4_BASE64, b"0bHM=", Input(b"ls")),
+    ],
+)
+def test_messages_mean(protocol: str, message: bytes, event: ClientEvent | None) -> None:
+    assert Channels(protocol).event(message) == event
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (V5, b""),
+        (V4, b"\xff\x00"),  # close signals came with v5
+        (V5, b"\xff\x01"),
+        (V5, b"\x01out"),
+        (V5, b"\x04{}"),
+        (V5, b"\x04[1]"),
+        (V5, b'\x04{"Width":70000,"Height":1}'),
+        (V4_BASE64, b"x"),
+        (V4_BASE64, b"0*"),
+    ],
+)
+def test_what_no_client_may_send_is_refused(protocol: str, message: bytes) -> None:
+    with pytest.raises(ChannelError):
+        Channels(protocol).event(message)
+
+
+@given(st.binary(max_size=60), st.sampled_from([V5, V4, V4_BASE64]))
+def test_any_message_is_an_event_nothing_or_refused(message: bytes, protocol: str) -> None:
+    with suppress(ChannelError):
+        Channels(protocol).event(message)
+
+
+def test_exit_codes_stand_where_clients_look() -> None:
+    assert exit_status(0)["status"] == "Success"
+    status = exit_status(7)
+    assert (status["status"], status["reason"]) == ("Failure", "NonZeroExitCode")
+    assert status["details"]["causes"] == [{"reason": "ExitCode", "message": "7"}]
