@@ -312,6 +312,57 @@ async def test_a_watch_ends_at_its_time_with_a_bookmark(http: aiohttp.ClientSess
     assert events[0]["object"]["metadata"]["resourceVersion"] == revision
 
 
+async def test_a_watch_list_begins_with_the_state_and_says_when_that_was_all(
+    http: aiohttp.ClientSession,
+) -> None:
+    for name in ("a", "b"):
+        await http.post(CONFIGMAPS, json=configmap(name))
+    params = {
+        "watch": "true",
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "allowWatchBookmarks": "true",
+        "labelSelector": "set=a",
+    }
+    async with http.get(CONFIGMAPS, params=params) as response:
+        events = lines(response)
+        names = [(await anext(events))["object"]["metadata"]["name"] for _ in range(2)]
+        assert names == ["a", "b"]
+        marked = await anext(events)
+        assert marked["type"] == "BOOKMARK"
+        annotations = marked["object"]["metadata"]["annotations"]
+        assert annotations == {"k8s.io/initial-events-end": "true"}
+        await http.post(CONFIGMAPS, json=configmap("c"))
+        added = await anext(events)
+        assert (added["type"], added["object"]["metadata"]["name"]) == ("ADDED", "c")
+        revision = int(marked["object"]["metadata"]["resourceVersion"])
+        assert revision < int(added["object"]["metadata"]["resourceVersion"])
+
+
+async def test_a_watch_list_without_initial_events_begins_now(http: aiohttp.ClientSession) -> None:
+    await http.post(CONFIGMAPS, json=configmap("a"))
+    params = {
+        "watch": "true",
+        "sendInitialEvents": "false",
+        "resourceVersionMatch": "NotOlderThan",
+    }
+    async with http.get(CONFIGMAPS, params=params) as response:
+        events = lines(response)
+        await http.post(CONFIGMAPS, json=configmap("b"))
+        assert (await anext(events))["object"]["metadata"]["name"] == "b"
+
+
+async def test_a_watch_list_of_a_revision_to_come_is_refused(http: aiohttp.ClientSession) -> None:
+    params = {
+        "watch": "true",
+        "sendInitialEvents": "true",
+        "resourceVersionMatch": "NotOlderThan",
+        "resourceVersion": "999999",
+    }
+    async with http.get(CONFIGMAPS, params=params) as response:
+        assert (await status_of(response))[:2] == (504, "Timeout")
+
+
 async def test_a_revision_that_is_compacted_away_is_expired(
     served: Served, http: aiohttp.ClientSession
 ) -> None:

@@ -20,6 +20,7 @@ from nodrop.agent.plan.termination import budget_of, drain_share_s, longest_slee
 from nodrop.agent.plan.volumes import VolumeFailure, plan_volume
 from nodrop.client.cache import Cache
 from nodrop.client.recorder import EventRecorder
+from nodrop.controllers.garbage.controller import GarbageController
 from nodrop.controllers.interface import Controller, Outcome
 from nodrop.model.definitions import schema_of
 from nodrop.model.errors import ApiError
@@ -205,7 +206,7 @@ class Odd:
                 following.cancel()
             self._route(cache)
             self._look_after_pods(cache)
-            for controller in all_controllers([("127.0.0.1", 80)]):
+            for controller in (*all_controllers([("127.0.0.1", 80)]), GarbageController(KINDS)):
                 await self._control(controller, cache)
             self.clock.advance(20)
 

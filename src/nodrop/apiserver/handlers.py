@@ -29,12 +29,12 @@ from nodrop.apiserver.rendering import (
 )
 from nodrop.apiserver.streaming import StreamHandlers
 from nodrop.apiserver.streams import LogSource
-from nodrop.apiserver.watching import LineCache, WatchStream
+from nodrop.apiserver.watching import LineCache, WatchStream, from_the_future
 from nodrop.client.protocol import Page
 from nodrop.clock import Clock
 from nodrop.model.errors import ApiError, bad_request
 from nodrop.model.kinds import POD, SERVICE, SERVICEACCOUNT, Kind
-from nodrop.model.meta import Obj, ObjectKey, Revision
+from nodrop.model.meta import Obj, ObjectKey
 from nodrop.registry.interface import Deleted, Registry, WriteOptions, Written
 
 #: Kinds whose deletion answers the object, as upstream does: typed clients decode it so.
@@ -116,7 +116,7 @@ class ObjectHandlers:
         """A list as of the revision asked for; "not older than" is the latest."""
         at = options.revision if options.exact else None
         if options.revision and options.revision > self._registry.revision():
-            raise _from_the_future(options.revision, self._registry.revision())
+            raise from_the_future(options.revision, self._registry.revision())
         return self._registry.list(
             kind,
             options.scope,
@@ -305,9 +305,3 @@ def _add_warnings(response: web.Response, warnings: Iterable[str]) -> None:
     for warning in warnings:
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
         response.headers.add("Warning", f'299 - "{quoted}"')
-
-
-def _from_the_future(asked: Revision, latest: Revision) -> ApiError:
-    message = f"Too large resource version: {asked}, current: {latest}"
-    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-    return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})

@@ -20,7 +20,11 @@ _TRUE = frozenset({"true", "1", "True", "TRUE", "t", "T"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOptions:
-    """metav1.ListOptions. ``revision`` None = unset; 0 = any will do."""
+    """metav1.ListOptions. ``revision`` None = unset; 0 = any will do.
+
+    ``initial_events`` True: a watch begins with the state as it is, then a bookmark that says so;
+    False: it begins with none; None: as the revision says.
+    """
 
     scope: Scope
     watch: bool
@@ -30,6 +34,7 @@ class ListOptions:
     exact: bool
     timeout_s: float | None
     bookmarks: bool
+    initial_events: bool | None = None
 
 
 def list_options(query: Query, namespace: str | None) -> ListOptions:
@@ -53,6 +58,7 @@ def list_options(query: Query, namespace: str | None) -> ListOptions:
         exact=match == "Exact",
         timeout_s=float(timeout) if timeout else None,
         bookmarks=flag(query, "allowWatchBookmarks"),
+        initial_events=flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None,
     )
 
 
@@ -138,11 +144,8 @@ def whole(query: Query, name: str) -> int | None:
 
 def _check_match(query: Query, match: str, *, watch: bool) -> None:
     if query.get("sendInitialEvents"):
-        raise _invalid_list_options(
-            "sendInitialEvents",
-            "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature "
-            "gate is enabled",
-        )
+        _check_initial_events(match, watch=watch)
+        return
     if not match:
         return
     if watch:
@@ -160,6 +163,23 @@ def _check_match(query: Query, match: str, *, watch: bool) -> None:
         raise _invalid_list_options(
             "resourceVersionMatch",
             "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        )
+
+
+def _check_initial_events(match: str, *, watch: bool) -> None:
+    if not watch:
+        raise _invalid_list_options(
+            "sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list"
+        )
+    if not match:
+        raise _invalid_list_options(
+            "resourceVersionMatch",
+            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )
+    if match != "NotOlderThan":
+        raise _invalid_list_options(
+            "resourceVersionMatch",
+            f'Unsupported value: "{match}": supported values: "NotOlderThan"',
         )
 
 

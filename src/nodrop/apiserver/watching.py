@@ -10,7 +10,6 @@ from aiohttp import web
 
 from nodrop.apiserver.parameters import ListOptions
 from nodrop.apiserver.rendering import (
-    EventType,
     PlainRendering,
     Rendering,
     encode,
@@ -23,6 +22,7 @@ from nodrop.model.meta import Obj, Revision
 from nodrop.registry.interface import Registry
 
 _BOOKMARK_EVERY_S = 60.0
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _REMEMBERED_LINES = 256
 #: How many turns of the loop an event may take from its commit to our iterator.
 _TURNS = 10
@@ -65,12 +65,14 @@ class WatchStream:
         """Answer ``request`` until its time is up or its client is gone."""
         # An ApiError before the first byte is an ordinary answer.
         first, since = self._start(options)
+        marked = since if options.initial_events and options.bookmarks else None
         events = self._registry.watch(self._kind, options.scope, since=since)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         try:
             async with asyncio.timeout(options.timeout_s):
-                await self._pump(response, first, events, bookmarks=options.bookmarks)
+                await self._send_first(response, first, marked)
+                await self._pump(response, events, bookmarks=options.bookmarks)
         except TimeoutError:
             if options.bookmarks:
                 await self._bookmark(response)
@@ -86,21 +88,35 @@ class WatchStream:
 
         Unset and 0 mean "from the state as it is"; both get the latest.
         """
-        if options.revision:
+        latest = self._registry.revision()
+        if options.initial_events is False:
+            return (), options.revision or latest
+        if options.initial_events and (options.revision or 0) > latest:
+            raise from_the_future(options.revision or latest, latest)
+        if options.revision and options.initial_events is None:
             return (), options.revision
         page = self._registry.list(self._kind, options.scope)
         return page.items, page.revision
 
+    async def _send_first(
+        self, response: web.StreamResponse, first: tuple[Obj, ...], marked: Revision | None
+    ) -> None:
+        """The state as it is; at ``marked`` a bookmark says that this was all of it."""
+        lines = [self._rendering.event("ADDED", obj) for obj in first]
+        if marked is not None:
+            bookmark = self._bookmark_at(marked)
+            bookmark["metadata"]["annotations"] = {_INITIAL_EVENTS_END: "true"}
+            lines.append(self._rendering.event("BOOKMARK", bookmark))
+        if lines:
+            await response.write(b"".join(lines))
+
     async def _pump(
         self,
         response: web.StreamResponse,
-        first: tuple[Obj, ...],
         events: AsyncIterator[WatchEvent],
         *,
         bookmarks: bool,
     ) -> None:
-        if first:
-            await response.write(b"".join(self._rendering.event("ADDED", obj) for obj in first))
         try:
             async with asyncio.TaskGroup() as group:
                 if bookmarks:
@@ -138,10 +154,18 @@ class WatchStream:
         revision = self._registry.revision()
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        bookmark: Obj = {
+        await response.write(self._rendering.event("BOOKMARK", self._bookmark_at(revision)))
+
+    def _bookmark_at(self, revision: Revision) -> Obj:
+        return {
             "kind": self._kind.kind,
             "apiVersion": self._kind.api_version,
             "metadata": {"resourceVersion": str(revision), "creationTimestamp": None},
         }
-        event_type: EventType = "BOOKMARK"
-        await response.write(self._rendering.event(event_type, bookmark))
+
+
+def from_the_future(asked: Revision, latest: Revision) -> ApiError:
+    """The error for a revision that does not exist yet."""
+    message = f"Too large resource version: {asked}, current: {latest}"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})

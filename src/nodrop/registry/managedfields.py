@@ -61,6 +61,11 @@ def apply_config(
     return _with_managed(merged, write_owners(owners))
 
 
+def is_tracked(new: Obj, stored: Obj) -> bool:
+    """Whether anything is noted about who owns the fields, before or after."""
+    return any(one["metadata"].get("managedFields") for one in (new, stored))
+
+
 def track_update(
     kind: Kind,
     new: Obj,

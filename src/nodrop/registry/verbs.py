@@ -47,6 +47,7 @@ from nodrop.registry.managedfields import (
     check_apply,
     check_not_forced,
     first_owners,
+    is_tracked,
     keep_managed,
     track_update,
 )
@@ -170,6 +171,8 @@ class Registry:
             check_identity(key.kind, key.namespace, key.name, obj)
             warnings = checks.check_fields(key.kind, obj, options.field_validation, stored)
         new = replacement(key, stored, obj, subresource)
+        if is_tracked(new, stored):  # what defaulting fills in again has not changed
+            new = checks.completed(key.kind, new)
         new = track_update(key.kind, new, stored, subresource, options, self._clock.now())
         return self._update(key, new, stored, subresource, options, warnings)
 

@@ -34,10 +34,16 @@ def test_a_list_reads_its_query() -> None:
     [
         ({"resourceVersion": "x"}, 400, "not a whole number"),
         ({"limit": "many"}, 400, "not a whole number"),
+        ({"sendInitialEvents": "true"}, 422, "sendInitialEvents is forbidden for list"),
         (
-            {"watch": "true", "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"},
+            {"watch": "true", "sendInitialEvents": "true"},
             422,
-            "sendInitialEvents is forbidden for watch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        ),
+        (
+            {"watch": "true", "sendInitialEvents": "true", "resourceVersionMatch": "Exact"},
+            422,
+            'Unsupported value: "Exact": supported values: "NotOlderThan"',
         ),
         ({"resourceVersionMatch": "Exact"}, 422, "unless resourceVersion is provided"),
         ({"resourceVersionMatch": "Near", "resourceVersion": "1"}, 422, "Unsupported value"),
