@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import shutil
 import sys
@@ -61,6 +62,13 @@ class Kubectl:
             "KUBECACHEDIR": str(home / "cache"),
             "KUBECONFIG": str(kubeconfig),
         }
+
+    def speaking_spdy(self) -> Kubectl:
+        """The same, told to do without WebSocket, as it was before 1.30."""
+        other = copy.copy(self)
+        names = ("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_PORT_FORWARD_WEBSOCKETS")
+        other._env = {**self._env, **dict.fromkeys(names, "false")}
+        return other
 
     async def __call__(self, *args: str, stdin: str = "") -> str:
         """Run; returns stdout. Fails the test when kubectl fails."""

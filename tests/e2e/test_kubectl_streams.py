@@ -131,6 +131,19 @@ def resize(fd: int, *, rows: int, columns: int) -> None:
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
+async def test_without_websockets(pod: Kubectl) -> None:
+    """SPDY, which every kubectl can be told to speak."""
+    pod = pod.speaking_spdy()
+    said = await pod.ask("exec", "-i", "web", "--", "sh", "-c", "cat; exit 7", stdin="piped\n")
+    assert (said.code, said.out) == (7, "piped\n")
+    verbose = await pod.ask("exec", "-v=8", "web", "--", "true")
+    assert "SPDY/3.1" in verbose.err
+    async with forwarding(pod, "8080") as (port,), aiohttp.ClientSession() as http:
+        body = os.urandom(MIB)
+        async with http.post(f"http://127.0.0.1:{port}/", data=io.BytesIO(body)) as response:
+            assert await response.read() == body
+
+
 async def test_a_killed_kubectl_leaves_no_process(pod: Kubectl) -> None:
     script = "setsid sleep 601 & echo $!; echo $$; echo end; wait"
     process = await pod.start("exec", "web", "--", "sh", "-c", script)
