@@ -19,6 +19,7 @@ from nodrop.model.errors import ApiError
 from nodrop.model.kinds import KINDS, NAMESPACE, Kind, kind_of
 from nodrop.model.meta import Obj, ObjectKey, annotations_of, key_of
 from nodrop.model.patch import three_way_patch
+from nodrop.model.schema import decode_strictness
 from nodrop.model.validate import missing_command
 
 BASE_DIR = "nodrop.dev/base-dir"
@@ -83,6 +84,9 @@ def prepare(
         kind = kind_of(document.obj["apiVersion"], document.obj["kind"])
         if kind is None:
             wrong.append(Fault(_unserved(document.obj), str(document)))
+            continue
+        if wrong_types := _wrong_types(document, kind):
+            wrong.extend(wrong_types)
             continue
         if not document.obj["metadata"].get("name"):
             wrong.append(Fault(_UNNAMED, str(document)))
@@ -175,6 +179,14 @@ async def apply_all(
 
 
 # Private
+
+
+def _wrong_types(document: Document, kind: Kind) -> list[Fault]:
+    """What the API would refuse as unreadable, in its words; nothing else can be asked of it."""
+    found = decode_strictness(document.obj, kind).wrong_types
+    name = document.obj["metadata"].get("name")
+    about = f"{kind.kind} {name}: " if isinstance(name, str) else ""
+    return [Fault(f"{about}{one}", str(document)) for one in found]
 
 
 def _unserved(obj: Obj) -> str:

@@ -36,12 +36,14 @@ _STYLES: dict[str, dict[str, object]] = {
 @click.option("--fail-on", type=_LEVELS, help="Exit with 1 from this level on (default: warning).")
 @click.option("--select", multiple=True, help="Only these rules: ND301, or ND3 for a group.")
 @click.option("--ignore", multiple=True, help="Not these rules.")
-@click.option("--peak-utilisation", type=float, help="Share of its capacity a pod uses at peak.")
-@click.option("--longest-request-s", type=float, help="The longest request takes (default: 10).")
 @click.option(
-    "--propagation-s", type=float, help="A cluster still sends to a pod that ends (default: 5)."
+    "--peak-utilisation", type=float, help="Share of its capacity a pod uses at peak, as 0.7."
 )
-@click.option("--start-up-s", type=float, help="The application needs to start (no default).")
+@click.option("--longest-request-s", type=float, help="Seconds of the longest request (10).")
+@click.option(
+    "--propagation-s", type=float, help="Seconds a cluster still sends to a pod that ends (5)."
+)
+@click.option("--start-up-s", type=float, help="Seconds the application needs to start.")
 @click.option("--format", "form", type=_FORMATS, default="text", show_default=True)
 @click.option("--fix", is_flag=True, help="Mend in the files what can safely be mended.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")

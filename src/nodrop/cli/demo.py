@@ -24,7 +24,12 @@ _PIPE_WIDTH = 200
 
 
 @click.command(short_help="Roll four versions under load and count what is lost.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write all figures there.",
+)
 @click.option("--fast", is_flag=True, help="End within 30 s: shorter stages, more surge.")
 @click.option("--rate", type=click.FloatRange(1, 5000), default=500.0, show_default=True)
 @click.option("--keep", is_flag=True, help="Leave the engine and its pods running.")

@@ -34,7 +34,14 @@ _KEEPER_ENDS_WITHIN_S = 10.0
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @state_option
 @namespace_option
-@click.option("--timeout", "timeout_s", type=float, default=120.0, show_default=True)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=120.0,
+    show_default=True,
+    help="Give up waiting after so many seconds.",
+)
 @runs
 async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout_s: float) -> None:
     """Delete the objects of manifests and wait until their pods have ended.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nodrop.cli.hints import NOT_FOUND
 from nodrop.cli.progress import rollout_message
 from nodrop.cli.session import USAGE, Failure, connect, namespace_option, runs, state_option
 from nodrop.client.cache import Cache
@@ -45,7 +46,7 @@ async def explain(what: str, state: StateDir, namespace: str) -> None:
     lines = why(cache, key, SystemClock().now())
     found = cache.get(key)
     if found is None:
-        raise Failure(f"there is no {key.kind.singular} {namespace}/{key.name}")
+        raise Failure(f"there is no {key.kind.singular} {namespace}/{key.name}", hint=NOT_FOUND)
     click.echo(f"{key.kind.singular}/{key.name}")
     if key.kind == DEPLOYMENT:
         click.echo(f"  {rollout_message(found)[0]}")

@@ -8,6 +8,8 @@ _BOTH_ZERO = (
     "with both 0 no pod may be added and none may be missing, so there could be no pod at all "
     "while updating; set maxSurge: 1 to keep every pod serving"
 )
+#: Where to look for the name that was meant.
+NOT_FOUND = "what there is: nodrop status  (another namespace: -n NAMESPACE)"
 _HINTS = (
     ("may not be 0 when `maxSurge` is 0", _BOTH_ZERO),
     (  # before the selector's: a changed selector is immutable whatever the labels say
@@ -30,4 +32,6 @@ def hint_for(error: Exception) -> str:
         return (
             "the kubeconfig's credentials are not this engine's; print it anew: nodrop kubeconfig"
         )
+    if error.code == 404 and error.reason == "NotFound":
+        return NOT_FOUND
     return next((hint for text, hint in _HINTS if text in error.message), "")

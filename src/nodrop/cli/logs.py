@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodrop.cli.session import Failure, connect, namespace_option, runs, state_option
+from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET
 from nodrop.model.meta import Obj, ObjectKey, controller_of
 from nodrop.statedir import StateDir
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("-p", "--previous", is_flag=True, help="The container's run before this one.")
 @click.option("--tail", "tail_lines", type=click.IntRange(0), help="Only the last N lines.")
 @click.option("--since", "since_s", type=click.IntRange(1), help="Only the last N seconds.")
-@click.option("--timestamps", is_flag=True)
+@click.option("--timestamps", is_flag=True, help="Begin each line with its time.")
 @runs
 async def logs(
     target: str,
@@ -82,7 +83,7 @@ async def _pods(client: HttpClient, namespace: str, target: str) -> list[Obj]:
 
     kind, _, name = target.rpartition("/")
     if kind in ("", "pod", "pods", "po"):
-        return [await client.get(ObjectKey(POD, namespace, name))]
+        return [await _pod(client, ObjectKey(POD, namespace, name), target)]
     if kind not in ("deployment", "deployments", "deploy", "deployment.apps"):
         raise Failure(f"{target}: logs come from a pod or from deployment/NAME")
     deployment = await client.get(ObjectKey(DEPLOYMENT, namespace, name))
@@ -93,6 +94,20 @@ async def _pods(client: HttpClient, namespace: str, target: str) -> list[Obj]:
     if not found:
         raise Failure(f"deployment/{name} has no pods now")
     return found
+
+
+async def _pod(client: HttpClient, key: ObjectKey, target: str) -> Obj:
+    """The pod; whoever has named a deployment without saying so is told how to."""
+    try:
+        return await client.get(key)
+    except ApiError as error:
+        if error.reason != "NotFound":
+            raise
+        raise Failure(
+            f"there is no pod {key.namespace}/{key.name}",
+            hint=f"of a deployment's pods: nodrop logs deployment/{target.rpartition('/')[2]}; "
+            "names of pods: nodrop status",
+        ) from error
 
 
 def _is_of(obj: Obj, owner: Obj) -> bool:

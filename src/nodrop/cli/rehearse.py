@@ -34,7 +34,8 @@ def _load_options(command: _F) -> _F:
     for option in reversed(
         (
             click.option("--url", "gets", multiple=True, metavar="PATH",
-                         help="Path to GET (repeatable; default: the Ingress's, else /)."),
+                         help="Path to GET (repeatable; default: the Ingress's, else the "
+                         "readiness probe's)."),
             click.option("--post", default="", metavar="PATH", help="Path to POST to (a quarter)."),
             click.option("--echo", "echoed", is_flag=True, help="POSTs are answered as sent."),
             click.option("--echo-header", "id_header", default="", metavar="NAME",
@@ -66,7 +67,8 @@ def _place_options(command: _F) -> _F:
             click.option("--mode", type=click.Choice(["nodrop", "cluster"]), default="nodrop",
                          show_default=True, help="How pods end: nodrop's order, or a cluster's."),
             click.option("--engine", type=click.Choice(["throwaway", "running"]),
-                         default="throwaway", show_default=True),
+                         default="throwaway", show_default=True,
+                         help="One of its own, or the one that serves."),
             click.option("--context", default="", metavar="NAME",
                          help="A real cluster, by its context in $KUBECONFIG."),
             click.option("--target", default="", metavar="URL",

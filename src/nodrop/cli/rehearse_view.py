@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import indent
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -90,7 +90,7 @@ def _advice(figures: Mapping[str, Any]) -> list[RenderableType]:
         parts.append(Text(f"{each['requests']} lost because {each['why']}", style="bold"))
         parts.append(Text(f"  mend: {each['mend']}{rules}"))
         if each["setting"]:
-            parts.append(Padding(Text(each["setting"], style="cyan"), (0, 0, 0, 4)))
+            parts.append(Text(indent(each["setting"], "    "), style="cyan"))
     return parts
 
 

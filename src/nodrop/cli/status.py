@@ -159,7 +159,7 @@ def _text(report: Obj) -> str:
     engine = report["engine"]
     blocks = [
         f"engine pid {engine['pids']['engine']}, API {engine['api']['url']}, "
-        f"HTTP {', '.join(engine['http']['urls'])}"
+        f"HTTP {', '.join(engine['http']['urls'])}{_https(engine)}"
     ]
     for title, rows in (("deployments", report["deployments"]), ("pods", report["pods"])):
         if rows:
@@ -171,6 +171,11 @@ def _text(report: Obj) -> str:
     if report["events"]:
         blocks.append("\n".join(["last events", *map(_told, report["events"])]))
     return "\n\n".join(blocks)
+
+
+def _https(engine: Obj) -> str:
+    urls = (engine.get("https") or {}).get("urls")
+    return f", HTTPS {', '.join(urls)}" if urls else ""
 
 
 def _told(event: Obj) -> str:

@@ -21,13 +21,21 @@ if TYPE_CHECKING:
 
 _PATH = "/nodrop/top"
 _MIB = 1024 * 1024
+_NARROW = 100
 
 
 @click.command(short_help="Show what pods and services use and answer.")
 @state_option
 @click.option("-n", "--namespace", help="Only this namespace (default: all).")
 @click.option("--once", is_flag=True, help="Print once and end, as without a terminal.")
-@click.option("--interval", "every_s", type=click.FloatRange(min=0.2), default=2.0)
+@click.option(
+    "--interval",
+    "every_s",
+    type=click.FloatRange(min=0.2),
+    default=2.0,
+    show_default=True,
+    help="Seconds from one look to the next.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For scripts: print one JSON object.")
 @runs
 async def top(
@@ -48,11 +56,12 @@ async def top(
             click.echo(json.dumps(await _fetch(client, namespace), indent=2))
         elif once or not sys.stdout.isatty():
             console.width = max(console.width, 120)
-            console.print(_view(await _fetch(client, namespace)))
+            console.print(view(await _fetch(client, namespace)))
         else:
 
             async def fetch() -> RenderableType:
-                return _view(await _fetch(client, namespace))
+                narrow = console.width < _NARROW
+                return view(await _fetch(client, namespace), narrow=narrow)
 
             await show(fetch, every_s=every_s, console=console)
 
@@ -72,30 +81,41 @@ async def _fetch(client: HttpClient, namespace: str | None) -> Obj:
     return only(await client.get_raw(_PATH), namespace)
 
 
-def _view(found: Obj) -> RenderableType:
+def view(found: Obj, *, narrow: bool = False) -> RenderableType:
+    """Both tables; a narrow one leaves out a namespace that is everybody's, to keep pods' names."""
     from rich.console import Group
 
-    return Group(_services(found["services"]), "", _pods(found["pods"]))
+    services, pods = found["services"], found["pods"]
+    shared = narrow and len({row["namespace"] for row in (*services, *pods)}) == 1
+    return Group(
+        _services(services, narrow=narrow, bare=shared),
+        "",
+        _pods(pods, narrow=narrow, bare=shared),
+    )
 
 
-def _services(rows: Iterable[Obj]) -> Table:
-    table = _table("SERVICE", *_TRAFFIC)
+def _services(rows: Iterable[Obj], *, narrow: bool, bare: bool) -> Table:
+    table = _table("SERVICE", *_TRAFFIC, narrow=narrow)
     for row in rows:
-        table.add_row(f"{row['namespace']}/{row['service']}:{row['port']}", *_traffic(row))
+        table.add_row(_name(row, f"{row['service']}:{row['port']}", bare=bare), *_traffic(row))
     return table
 
 
-def _pods(rows: Iterable[Obj]) -> Table:
-    table = _table("POD", "VERSION", "CPU", "MEMORY", *_TRAFFIC)
+def _pods(rows: Iterable[Obj], *, narrow: bool, bare: bool) -> Table:
+    table = _table("POD", "VERSION", "CPU", "MEMORY", *_TRAFFIC, narrow=narrow)
     for row in rows:
         table.add_row(
-            f"{row['namespace']}/{row['pod']}",
+            _name(row, row["pod"], bare=bare),
             row["version"],
             f"{row['cpu_cores'] * 1000:.0f}m",
             f"{row['memory_bytes'] / _MIB:.0f}Mi",
             *_traffic(row),
         )
     return table
+
+
+def _name(row: Obj, name: str, *, bare: bool) -> str:
+    return name if bare else f"{row['namespace']}/{name}"
 
 
 _TRAFFIC = ("REQ/S", "ERR/S", "IN FLIGHT", "P50 MS", "P99 MS")
@@ -110,11 +130,12 @@ def _traffic(row: Obj) -> list[str]:
     ]
 
 
-def _table(first: str, *columns: str) -> Table:
+def _table(first: str, *columns: str, narrow: bool) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="ellipsis")  # the only one that gives way
     for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+        header = column.replace(" ", "\n") if narrow else column
+        table.add_column(header, justify="right", no_wrap=True)
     return table

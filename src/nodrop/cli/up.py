@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from nodrop.cli.follow import Failed
     from nodrop.client.http import HttpClient
 
+_PORT = click.IntRange(0, 65535)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ports:
@@ -114,12 +116,17 @@ class _Report:
 @namespace_option
 @click.option("--timeout", "timeout_s", type=float, help="Give up following after so many seconds.")
 @click.option("--no-wait", is_flag=True, help="Apply and return; do not follow the rollout.")
-@click.option("--http-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
-@click.option("--https-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
-@click.option("--api-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
-@click.option("--bind", multiple=True, help="As in nodrop serve.")
-@click.option("--access-log/--no-access-log", default=None, help="As in nodrop serve.")
-@click.option("--metrics-port", type=click.IntRange(0, 65535), help="As in nodrop serve.")
+@click.option("--http-port", type=_PORT, help="Port of the Ingress (80, else 8080; 0: a free one).")
+@click.option("--https-port", type=_PORT, help="The same for TLS (443, else 8443).")
+@click.option("--api-port", type=_PORT, help="Port of the Kubernetes API (6443; 0: a free one).")
+@click.option(
+    "--bind",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Where the Ingress listens (repeatable; every address of the machine).",
+)
+@click.option("--access-log/--no-access-log", default=None, help="Log every request (as before).")
+@click.option("--metrics-port", type=_PORT, help="Serve /metrics there without credentials too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end.")
 @runs
 async def up(

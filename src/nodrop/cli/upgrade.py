@@ -38,7 +38,14 @@ _LOOK_S = 0.02
     metavar="PROGRAM",
     help="With --proxy: the HAProxy to run from now on; auto is the newest of PATH and wheel.",
 )
-@click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Seconds in which the new one has to serve and to have adopted everything.",
+)
 @runs
 async def upgrade(state: StateDir, proxy: bool, haproxy: str | None, timeout_s: float) -> None:
     """Replace the running control plane by the nodrop that this command belongs to.

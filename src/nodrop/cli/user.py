@@ -45,6 +45,8 @@ async def add(
     """Add the user NAME and print a kubeconfig for it.
 
     nodrop user add ann --role edit -n shop > ann.kubeconfig
+
+    For a user that exists: a new token (the old one ends), and one role more.
     """
     from nodrop.apiserver.users import BadUser
     from nodrop.clock import SystemClock
@@ -58,6 +60,10 @@ async def add(
             raise Failure(str(error), code=USAGE) from error
         if role:
             await _bind(client, binding_of(name, role, namespace))
+        elif not await _has_rights(client, name, groups):
+            click.echo(
+                f"note: {name} may do nothing yet: nodrop user add {name} --role view", err=True
+            )
     click.echo(token if only_token else _kubeconfig(state, token, namespace), nl=only_token)
 
 
@@ -66,13 +72,8 @@ async def add(
 @runs
 async def list_(state: StateDir) -> None:
     """List users, their groups and roles."""
-    from nodrop.model.kinds import CLUSTERROLEBINDING, ROLEBINDING
-
     async with connect(state) as client:
-        bindings = [
-            *(await client.list(CLUSTERROLEBINDING)).items,
-            *(await client.list(ROLEBINDING)).items,
-        ]
+        bindings = await _bindings(client)
     users = _users(state).all()
     if not users:
         click.echo("no further users: nodrop user add NAME --role view", err=True)
@@ -150,12 +151,30 @@ async def _bind(client: HttpClient, binding: Obj) -> None:
             raise
 
 
+async def _bindings(client: HttpClient) -> list[Obj]:
+    from nodrop.model.kinds import CLUSTERROLEBINDING, ROLEBINDING
+
+    return [
+        *(await client.list(CLUSTERROLEBINDING)).items,
+        *(await client.list(ROLEBINDING)).items,
+    ]
+
+
+async def _has_rights(client: HttpClient, name: str, groups: tuple[str, ...]) -> bool:
+    """Whether a binding names the user or, since its groups may have rights, any group is given."""
+    return bool(groups) or bool(_roles_of(name, await _bindings(client)))
+
+
 def _roles_of(name: str, bindings: list[Obj]) -> list[str]:
     return [
-        f"{binding['roleRef']['name']} in {binding['metadata'].get('namespace') or 'every one'}"
+        f"{binding['roleRef']['name']} in {_where(binding)}"
         for binding in bindings
         if any(
             subject.get("kind") == "User" and subject.get("name") == name
             for subject in binding.get("subjects") or ()
         )
     ]
+
+
+def _where(binding: Obj) -> str:
+    return binding["metadata"].get("namespace") or "all namespaces"

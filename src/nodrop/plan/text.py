@@ -62,7 +62,7 @@ def _deployment(plan: DeploymentPlan, paper: Paper) -> list[str]:
     lines += _chart(plan.rows, plan.ended_s, paper)
     lines += ["", *_waves(plan.summary.waves)]
     if plan.stuck is not None:
-        lines += ["", *_stuck(plan.stuck, plan.summary)]
+        lines += ["", *_stuck(plan.name, plan.stuck, plan.summary)]
     return lines
 
 
@@ -86,7 +86,7 @@ def _gone(summary: Summary) -> str:
     return f"; the last old pod is gone after {seconds(summary.duration_s)}"
 
 
-def _stuck(stuck: Stuck, summary: Summary) -> Iterator[str]:
+def _stuck(name: str, stuck: Stuck, summary: Summary) -> Iterator[str]:
     yield "  if no new pod ever becomes ready:"
     if stuck.unnoticed:
         yield (
@@ -102,7 +102,7 @@ def _stuck(stuck: Stuck, summary: Summary) -> Iterator[str]:
         f"{summary.desired} available; {told}"
     )
     serving = "the old pods go on serving" if stuck.old else "nothing serves then"
-    yield f"    {serving}; undo with: nodrop rollout undo"
+    yield f"    {serving}; undo with: nodrop rollout undo {name}"
 
 
 def _waves(waves: Sequence[Wave]) -> Iterator[str]:

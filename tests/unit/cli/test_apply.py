@@ -55,6 +55,22 @@ def refused(text: str) -> list[str]:
             CONFIG.replace("name:", "generateName:"),
             "m.yaml:1: metadata.name: Required value: generateName is for kubectl create only",
         ),
+        (
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: [a]}\n",
+            "m.yaml:1: json: cannot unmarshal array into Go struct field ObjectMeta.metadata.name "
+            'of type string (metadata.name is ["a"], it must be a string)',
+        ),
+        (
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: 3\n",
+            "m.yaml:1: Deployment a: json: cannot unmarshal number into Go struct field "
+            "Deployment.spec of type v1.DeploymentSpec (spec is 3, it must be a mapping)",
+        ),
+        (
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [b]}\n",
+            "m.yaml:1: Pod a: json: cannot unmarshal string into Go struct field "
+            "PodSpec.spec.containers of type v1.Container "
+            '(spec.containers[0] is "b", it must be a mapping)',
+        ),
     ],
 )
 def test_a_document_that_cannot_be_meant_is_told_with_its_place(text: str, expected: str) -> None:
