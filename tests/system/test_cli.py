@@ -198,3 +198,22 @@ async def test_two_that_start_the_engine_at_once_share_it(
     start = ("up", file, "--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
     both = await asyncio.gather(*(asyncio.to_thread(engine.run, *start) for _ in range(2)))
     assert sum("engine started" in done.stdout for done in both) == 1
+
+
+def test_a_user_without_rights_and_a_namespace_that_is_not_there_are_told(engine: Engine) -> None:
+    nowhere = engine.run("user", "add", "ann", "--role", "edit", "-n", "shop", check=False)
+    assert nowhere.returncode == 2
+    assert "error: -n shop: there is no such namespace" in nowhere.stderr
+    assert "kubectl create namespace shop" in nowhere.stderr
+    assert engine.run("user", "list").stdout == ""  # no token was made that nobody has seen
+    powerless = engine.run("user", "add", "ann")
+    assert "note: ann may do nothing yet: nodrop user add ann --role view" in powerless.stderr
+    again = engine.run("user", "add", "ann", "--role", "view")
+    assert again.stderr == ""
+    assert engine.run("user", "list").stdout == "ann: view in all namespaces\n"
+
+
+def test_a_deployment_named_as_a_pod_leads_to_its_logs(engine: Engine) -> None:
+    missing = engine.run("logs", "hello", check=False)
+    assert missing.returncode == 1
+    assert "hint: of a deployment's pods: nodrop logs deployment/hello" in missing.stderr

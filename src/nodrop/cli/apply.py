@@ -31,6 +31,10 @@ _NO_ENTRYPOINT = (
 )
 
 
+_STANDS = "the same object stands at"
+_ONE_VERSION = "give one version at a time: a file instead of a folder that holds several"
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What happened to one object."""
@@ -94,7 +98,7 @@ def prepare(
         obj = _complete(document.obj, kind, namespace=namespace, folder=document.folder)
         key = key_of(obj)
         if key in prepared:
-            message = f"the same object stands at {prepared[key][1]} already"
+            message = f"{_STANDS} {prepared[key][1]} already"
             wrong.append(Fault(message, str(document), key))
             continue
         pod_spec, path = _pod_spec(obj)
@@ -104,7 +108,7 @@ def prepare(
         )
         prepared[key] = obj, document
     if wrong:
-        raise Refused(wrong)
+        raise Refused(wrong, hint=_ONE_VERSION if _STANDS in wrong[0].message else "")
     objects = [obj for obj, _ in prepared.values()]
     return sorted(objects, key=lambda obj: obj["kind"] != "Namespace")
 
@@ -275,8 +279,10 @@ async def _apply(client: Api, obj: Obj, *, dry_run: bool) -> Applied:
     except ApiError as error:
         if error.code != 404:
             raise
-        await client.create(modified, query=_query(dry_run=dry_run))
-        return Applied(key, "created")
+        found = await _create(client, modified, dry_run=dry_run)
+        if found is None:
+            return Applied(key, "created")
+        current = found
     original = json.loads(annotations_of(current).get(LAST_APPLIED) or "{}")
     patch = three_way_patch(original, modified, current, key.kind)
     if not patch:
@@ -284,6 +290,17 @@ async def _apply(client: Api, obj: Obj, *, dry_run: bool) -> Applied:
     written = await client.patch_strategic(key, patch, query=_query(dry_run=dry_run))
     same = written["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
     return Applied(key, "unchanged" if same else "configured")
+
+
+async def _create(client: Api, obj: Obj, *, dry_run: bool) -> Obj | None:
+    """None when it was created; else what somebody else has created since it was looked for."""
+    try:
+        await client.create(obj, query=_query(dry_run=dry_run))
+    except ApiError as error:
+        if error.reason != "AlreadyExists":
+            raise
+        return await client.get(key_of(obj))
+    return None
 
 
 def _query(*, dry_run: bool) -> dict[str, str]:

@@ -54,6 +54,8 @@ async def add(
     if namespace and role == "cluster-admin":
         raise Failure("--role cluster-admin holds everywhere: leave out -n", code=USAGE)
     async with connect(state) as client:
+        if namespace:
+            await _must_exist(client, namespace)
         try:
             token = _users(state).add(name, groups, SystemClock().now())
         except BadUser as error:
@@ -138,6 +140,24 @@ def _kubeconfig(state: StateDir, token: str, namespace: str) -> str:
         token=token,
         namespace=namespace or "default",
     )
+
+
+async def _must_exist(client: HttpClient, namespace: str) -> None:
+    """Asked before the user is added: a token that is not printed would be lost."""
+    from nodrop.model.errors import ApiError
+    from nodrop.model.kinds import NAMESPACE
+    from nodrop.model.meta import ObjectKey
+
+    try:
+        await client.get(ObjectKey(NAMESPACE, "", namespace))
+    except ApiError as error:
+        if error.reason != "NotFound":
+            raise
+        raise Failure(
+            f"-n {namespace}: there is no such namespace",
+            hint=f"create it first: kubectl create namespace {namespace}",
+            code=USAGE,
+        ) from error
 
 
 async def _bind(client: HttpClient, binding: Obj) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from nodrop.check.cluster import Name
 from nodrop.check.source import Document, read_text
 from nodrop.cli.apply import (
     BASE_DIR,
+    Applied,
     Refused,
+    apply_all,
     places_of,
     prepare,
     warnings_of,
@@ -21,7 +24,9 @@ from nodrop.cli.apply import (
 from nodrop.cli.background import refused_options
 from nodrop.cli.hints import hint_for
 from nodrop.cli.unchanged import restart_hints
-from nodrop.model.errors import ApiError
+from nodrop.model.errors import ApiError, already_exists, not_found
+from nodrop.model.kinds import CONFIGMAP
+from nodrop.model.meta import Obj, ObjectKey
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
@@ -176,3 +181,44 @@ def test_the_folder_is_no_part_of_what_was_applied(annotations: dict[str, str] |
     assert without_folder(prepared) == web
     bare = Document(deployment({"command": ["./web"]}), "m.yaml", 1, Path("/f"))
     assert without_folder(prepare([bare], "default")[0]) == bare.obj
+
+
+class Race:
+    """An API in which somebody else creates the object between the look and the create."""
+
+    def __init__(self, theirs: Obj) -> None:
+        self.theirs = theirs
+        self.looked = False
+        self.patches: list[Obj] = []
+
+    async def get(self, key: ObjectKey) -> Obj:
+        if not self.looked:
+            self.looked = True
+            raise not_found(key.kind, key.name)
+        return self.theirs
+
+    async def create(self, obj: Obj, *, query: Mapping[str, str] | None = None) -> Obj:
+        raise already_exists(CONFIGMAP, obj["metadata"]["name"])
+
+    async def patch_strategic(
+        self, key: ObjectKey, patch: Obj, *, query: Mapping[str, str] | None = None
+    ) -> Obj:
+        self.patches.append(patch)
+        return {**self.theirs, "metadata": {**self.theirs["metadata"], "resourceVersion": "2"}}
+
+
+async def test_what_another_apply_has_created_in_between_is_patched() -> None:
+    metadata = {"name": "a", "namespace": "default"}
+    kind = {"apiVersion": "v1", "kind": "ConfigMap"}
+    race = Race({**kind, "metadata": {**metadata, "resourceVersion": "1"}, "data": {"a": "1"}})
+    ours = {**kind, "metadata": metadata, "data": {"a": "2"}}
+    done: list[Applied] = []
+    await apply_all(race, [ours], done=done.append)
+    assert [one.outcome for one in done] == ["configured"]
+    assert race.patches[-1]["data"] == {"a": "2"}
+
+
+def test_a_folder_of_versions_is_told_to_be_given_one_at_a_time() -> None:
+    with pytest.raises(Refused) as error:
+        prepare(read_text(f"{CONFIG}---\n{CONFIG}", file="m.yaml", folder=Path("/f")), "default")
+    assert error.value.hint.startswith("give one version at a time")
