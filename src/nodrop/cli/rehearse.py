@@ -156,13 +156,27 @@ async def rehearse(
         from nodrop.cli.rehearse_run import Run
 
         there = _placed(aim, place)
-        facts = None if no_probe else await _look(place, there, old, traffic)
+        facts = None if no_probe else await look(place, there, old, traffic)
         run = Run(place, there, traffic=traffic, duration_s=duration_s)
         found = await _carried_out(run, old, planned)
     figures = _figures(found, aim, place, traffic, left_out)
     figures["app"] = facts.figures() if facts else None
     _write(figures, json_file=json_file, junit=junit, html=html)
     return 0 if figures["verdict"] == "pass" else 1
+
+
+async def look(place: Place, aim: Aim, objects: list[Obj], traffic: Traffic) -> AppFacts | None:
+    """What the app does by itself, with a word on what is waited for."""
+    from nodrop.cli.rehearse_alone import look_at_app
+
+    click.echo("the app alone: started and ended once")
+    path = traffic.gets[0] if traffic.gets else aim.path
+    facts = await look_at_app(
+        place, aim, objects, path=path, slow=traffic.slow, slow_s=traffic.slow_s
+    )
+    if facts is None:
+        click.echo("  it did not become ready; now with all its pods, for 3 minutes at most")
+    return facts
 
 
 # Private
@@ -212,16 +226,6 @@ async def _place(
     else:
         async with places.throwaway(mode, seed, keep=keep) as place:
             yield place
-
-
-async def _look(place: Place, aim: Aim, objects: list[Obj], traffic: Traffic) -> AppFacts | None:
-    from nodrop.cli.rehearse_alone import look_at_app
-
-    click.echo("the app alone: started and ended once")
-    path = traffic.gets[0] if traffic.gets else aim.path
-    return await look_at_app(
-        place, aim, objects, path=path, slow=traffic.slow, slow_s=traffic.slow_s
-    )
 
 
 def _placed(aim: Aim, place: Place) -> Aim:

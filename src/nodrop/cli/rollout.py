@@ -45,7 +45,7 @@ def rollout() -> None:
 @click.argument("name")
 @state_option
 @namespace_option
-@click.option("--timeout", "timeout_s", type=float)
+@click.option("--timeout", "timeout_s", type=float, help="Give up following after so many seconds.")
 @click.option("--no-wait", is_flag=True, help="Say how it stands and return (1 if it failed).")
 @runs
 async def status(
