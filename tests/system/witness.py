@@ -11,9 +11,16 @@ import threading
 import time
 
 
-def note(what: str) -> None:
+def note(what: str, ago_s: float = 0.0) -> None:
     with open(os.environ["WITNESS"], "a") as file:
-        file.write(f"{time.time():.6f} {os.environ.get('VERSION', '')} {what}\n")
+        file.write(f"{time.time() - ago_s:.6f} {os.environ.get('VERSION', '')} {what}\n")
+
+
+def age_s() -> float:
+    """For how long this process has been there; on a busy machine Python needs a while to begin."""
+    with open("/proc/self/stat") as stat, open("/proc/uptime") as uptime:
+        started_ticks = int(stat.read().rpartition(")")[2].split()[19])
+        return float(uptime.read().split()[0]) - started_ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,7 +57,7 @@ def on_sigterm(_number: int, _frame: object) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, on_sigterm)
-    note("start")
+    note("start", age_s())
     time.sleep(float(os.environ.get("START_S", "0")))
     server = http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler)
     note("listen")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nodrop.agent.container import PodContainer
 from nodrop.agent.notes import WITHDRAWN
@@ -55,8 +55,7 @@ class PodContainers:
             if any(container.has_run for container in self._regular):
                 self._go_on(group)
             elif not await self._volumes.ready():
-                for never in self.everyone:
-                    never.skip()
+                self._pass_over(self.everyone, group)
             elif await self._initialize(group):
                 await self._start_regular(group)
             for container in self._regular:
@@ -83,10 +82,17 @@ class PodContainers:
                 await container.gone.wait()
             failed = container.container.step and not container.succeeded
             if failed or self._pod.terminating.is_set():
-                for never in (*self._init[number + 1 :], *self._regular):
-                    never.skip()
+                self._pass_over((*self._init[number + 1 :], *self._regular), group)
                 return False
         return True
+
+    def _pass_over(self, containers: Iterable[PodContainer], group: asyncio.TaskGroup) -> None:
+        """They are not to be started; what an engine before this one has started has to end."""
+        for container in containers:
+            if container.running is None:
+                container.skip()
+            else:
+                group.create_task(container.run())
 
     async def _start_regular(self, group: asyncio.TaskGroup) -> None:
         """The next one begins when the one before it has been tried, its postStart included."""

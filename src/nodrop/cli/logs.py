@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import sys
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,26 @@ async def logs(
                 _write([prefix + rest + b"\n"])
 
         async with asyncio.TaskGroup() as group:
-            for pod in pods:
-                group.create_task(print_logs(pod))
+            unread = group.create_task(_until_unread())
+            await asyncio.wait([group.create_task(print_logs(pod)) for pod in pods])
+            unread.cancel()
 
 
 # Private
+
+
+async def _until_unread() -> None:
+    """Raise BrokenPipeError when nobody reads on (``| head``): the next line may never come."""
+    gone, loop = asyncio.Event(), asyncio.get_running_loop()
+    with select.epoll() as watch:
+        with contextlib.suppress(PermissionError):  # a file: it is always there
+            watch.register(sys.stdout.fileno(), 0)  # errors are told in any case
+        loop.add_reader(watch.fileno(), gone.set)
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(watch.fileno())
+    raise BrokenPipeError
 
 
 def _write(lines: list[bytes]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET
 from nodrop.model.meta import Obj, controller_of, is_deleting, uid_of
@@ -46,11 +46,11 @@ class PodFact:
         """It counts as a replica."""
         return self.deleted_s is None and not self.terminal and self.gone_s is None
 
-    def available(self, min_ready_s: int, now: datetime) -> bool:
-        """Active, and ready for ``min_ready_s`` seconds of wall time."""
-        if not self.active or self.ready_at is None:
+    def available(self, min_ready_s: int, now: datetime, now_s: float) -> bool:
+        """Active, and ready for ``min_ready_s`` seconds: by the wall or in truth, the larger."""
+        if not self.active or self.ready_at is None or self.ready_s is None:
             return False
-        return now - self.ready_at >= timedelta(seconds=min_ready_s)
+        return max((now - self.ready_at).total_seconds(), now_s - self.ready_s) >= min_ready_s
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +93,8 @@ class Facts:
 
     pods: dict[str, PodFact] = field(default_factory=dict)
     sets: dict[str, SetFact] = field(default_factory=dict)
+    #: When pods that are no longer stored went.
+    gone: dict[str, float] = field(default_factory=dict)
     bounds: list[Bounds] = field(default_factory=list)
     min_ready_s: int = 0
     spec: Obj = field(default_factory=dict)
@@ -115,9 +117,9 @@ class Facts:
     def active(self) -> Iterator[PodFact]:
         return (pod for pod in self.pods.values() if pod.active)
 
-    def available(self, now: datetime) -> int:
+    def available(self, now: datetime, now_s: float) -> int:
         """How many pods are available, as minReadySeconds now is."""
-        return sum(pod.available(self.min_ready_s, now) for pod in self.pods.values())
+        return sum(pod.available(self.min_ready_s, now, now_s) for pod in self.pods.values())
 
     def bounds_since(self, since_s: float) -> Iterator[Bounds]:
         """All promises that a decision written at ``since_s`` may have known, newest first."""
@@ -142,7 +144,7 @@ class Facts:
         uid = uid_of(change.obj)
         if change.type == "DELETED":
             if fact := self.pods.pop(uid, None):
-                fact.gone_s = now_s
+                fact.gone_s = self.gone[uid] = now_s
                 if fact.deleted_s is None:
                     self.shrunk_s = now_s
                 if by_user or fact.deleted_s is None:

@@ -41,7 +41,7 @@ def floor_broken(facts: Facts, pod: PodFact, now_s: float, now: datetime) -> str
     if facts.harmed_s >= since_s - facts.stale_s - TOLERANCE_S:
         return None
     floor = min(bounds.floor for bounds in facts.bounds_since(since_s))
-    left = facts.available(now)
+    left = facts.available(now, now_s)
     if left >= floor:
         return None
     return f"{pod.name} is deleted: {left} available pods are left, {floor} are promised"
@@ -118,10 +118,14 @@ def not_replaced(facts: Facts, one: SetFact, calm_s: float, now_s: float) -> str
 
 
 def wrong_backend(
-    facts: Facts, table: RoutingTable, pod: PodFact | None, *, now_s: float, now: datetime
+    facts: Facts, table: RoutingTable, uid: str, *, now_s: float, now: datetime
 ) -> str | None:
-    """S8, S9: why ``pod`` may not be in ``table``, which is asked for now."""
+    """S8, S9: why the pod ``uid`` may not be in ``table``, which is asked for now."""
+    pod = facts.pods.get(uid)
     if pod is None:
+        went_s = facts.gone.get(uid)
+        if went_s is not None and now_s - went_s <= LATE_S:
+            return None
         return "a pod that doesn't exist"
     if not pod.was_ready:
         return f"{pod.name}, which was never ready"

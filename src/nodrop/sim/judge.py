@@ -121,7 +121,7 @@ class Judge:
             pod = self.facts.pods.get(uid)
             if pod is not None and pod.ready_s is not None:
                 pod.routed = True
-            why = invariants.wrong_backend(self.facts, table, pod, now_s=now_s, now=now)
+            why = invariants.wrong_backend(self.facts, table, uid, now_s=now_s, now=now)
             strict = pod is not None and not pod.was_ready
             if why and (strict or self.calm_s > invariants.LATE_S):
                 self.fail("only ready backends (S8, S9)", f"a table is asked for with {why}")

@@ -143,5 +143,5 @@ def test_s9_a_hold_is_over_by_the_wall_or_by_the_loop(
 ) -> None:
     pod = _pod("a", hold_s=8)
     facts = _facts(pod, floor=0, ceiling=9)
-    why = invariants.wrong_backend(facts, _table("a"), pod, now_s=now_s, now=_at(wall_s))
+    why = invariants.wrong_backend(facts, _table("a"), "a", now_s=now_s, now=_at(wall_s))
     assert bool(why) is wrong
