@@ -113,6 +113,23 @@ def prepare(
     return sorted(objects, key=lambda obj: obj["kind"] != "Namespace")
 
 
+def refused_here(documents: Iterable[Document]) -> list[Fault]:
+    """What nodrop refuses and a cluster takes: kinds that are not served, images' own commands.
+
+    Each document by itself, and none whose types are wrong: that nobody takes.
+    """
+    found: list[Fault] = []
+    for document in documents:
+        kind = kind_of(document.obj["apiVersion"], document.obj["kind"])
+        if kind is not None and decode_strictness(document.obj, kind).wrong_types:
+            continue
+        try:
+            prepare([document], "default")
+        except Refused as error:
+            found.extend(error.faults)
+    return found
+
+
 def places_of(documents: Iterable[Document], namespace: str) -> dict[ObjectKey, str]:
     """Where each object stands, ``FILE:LINE``, for what the server says about it."""
     return {

@@ -80,7 +80,7 @@ def check(
     findings = judge(found.documents, settings) if found.documents else []
     names = tuple(dict.fromkeys(document.file for document in found.documents))
     report = Report(findings, names, tuple(found.problems))
-    for note in found.notes:
+    for note in (*found.notes, *_refused(found, settings)):
         click.echo(f"note: {note}", err=True)
     if report.files or form != "text":  # nothing could be read: the errors say it
         _show(report, form)
@@ -130,6 +130,16 @@ def _mend(found: Gathered, settings: Settings, *, in_place: bool) -> None:
             click.echo(diff_of(file, old[file], text), nl=False)
     if in_place and mended:
         found.documents = gather(map(Path, old)).documents
+
+
+def _refused(found: Gathered, settings: Settings) -> list[str]:
+    """For nodrop alone: what ``nodrop up`` would refuse. No rule, since a cluster takes it."""
+    from nodrop.check.finding import NODROP
+    from nodrop.cli.apply import refused_here
+
+    if settings.targets != NODROP:
+        return []
+    return [f"nodrop up would refuse this: {fault}" for fault in refused_here(found.documents)]
 
 
 def _write(file: Path, old: str, new: str) -> None:

@@ -115,3 +115,30 @@ def test_settings_come_from_the_nearest_file_and_flags_win(tmp_path: Path) -> No
     done = run("bad.yaml")
     assert done.exit_code == 2
     assert 'unknown key ignroe: did you mean "ignore"?' in done.stderr
+
+
+REFUSED = """\
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: image}
+spec: {containers: [{name: web, image: nginx}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: broken}
+spec: {containers: 7}
+"""
+
+
+def test_for_nodrop_alone_it_is_told_what_nodrop_up_would_refuse() -> None:
+    told = run("-", "--target", "nodrop", "--ignore", "ND7", stdin=REFUSED)
+    notes = [line for line in told.output.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2  # wrong types are a finding, not a note
+    assert notes[0].startswith("note: nodrop up would refuse this: <stdin>:1: kind: Unsupported")
+    assert "<stdin>:5: Pod image: spec.containers[0].command: Required value" in notes[1]
+    assert told.exit_code == 0
+    assert "note: " not in run("-", stdin=REFUSED).output  # a cluster takes them
