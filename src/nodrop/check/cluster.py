@@ -31,6 +31,8 @@ class Cluster:
     services: Sequence[Obj] = ()
     ingresses: Sequence[Obj] = ()
     classes: Sequence[Obj] = ()
+    #: None: nobody has looked.
+    secrets: Sequence[Obj] | None = None
 
 
 #: Which rules are asked about what lives; paths that are taken are told with the older owner.
@@ -65,6 +67,12 @@ def cluster_warnings(applied: Collection[Name], cluster: Cluster) -> list[str]:
         if is_ours(ingress, cluster.classes) and _name("Ingress", ingress) in applied
         for remark in ingress_remarks(ingress)
     )
+    found.extend(
+        f"Ingress {ingress['metadata']['name']}: {missing}"
+        for ingress in cluster.ingresses
+        if is_ours(ingress, cluster.classes) and _name("Ingress", ingress) in applied
+        for missing in _missing_certificates(ingress, cluster.secrets)
+    )
     return list(dict.fromkeys(found))
 
 
@@ -97,6 +105,18 @@ def backends_of(ingress: Obj) -> Iterator[Obj]:
 
 
 # Private
+
+
+def _missing_certificates(ingress: Obj, secrets: Sequence[Obj] | None) -> Iterator[str]:
+    namespace = ingress["metadata"].get("namespace") or ""
+    there = {_name("Secret", one) for one in secrets or ()}
+    for index, entry in enumerate((ingress.get("spec") or {}).get("tls") or ()):
+        name = entry.get("secretName")
+        if secrets is not None and name and Name("Secret", namespace, name) not in there:
+            yield (
+                f"spec.tls[{index}].secretName: there is no Secret {namespace}/{name}; until there "
+                f"is, a self-signed certificate is served (kubectl create secret tls {name} …)"
+            )
 
 
 def _name(kind: str, obj: Obj) -> Name:

@@ -23,7 +23,7 @@ from nodrop.cli.session import (
     state_option,
 )
 from nodrop.model.errors import ApiError
-from nodrop.model.kinds import DEPLOYMENT, INGRESS, INGRESSCLASS, POD, SERVICE
+from nodrop.model.kinds import DEPLOYMENT, INGRESS, INGRESSCLASS, POD, SECRET, SERVICE
 from nodrop.model.meta import Obj, ObjectKey, key_of
 from nodrop.statedir import StateDir
 
@@ -278,6 +278,7 @@ async def _cluster(client: HttpClient) -> Cluster:
         services=(await client.list(SERVICE)).items,
         ingresses=(await client.list(INGRESS)).items,
         classes=(await client.list(INGRESSCLASS)).items,
+        secrets=(await client.list(SECRET)).items,
     )
 
 
