@@ -260,6 +260,24 @@ async def test_a_failure_in_mid_answer_cuts_the_connection(tmp_path: Path) -> No
                 await client.get_raw("/broken")
 
 
+async def test_a_client_that_has_gone_is_no_failure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def left(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.close()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        raise AssertionError("there was nobody to write to")
+
+    async with serving(tmp_path / "state", routes=[web.get("/left", left)]) as served:
+        client = HttpClient.from_kubeconfig(served.state.kubeconfig)
+        async with client:
+            with pytest.raises(Unreachable):
+                await client.get_raw("/left")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 # Watches
 
 

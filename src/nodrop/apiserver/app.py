@@ -152,8 +152,12 @@ async def _with_status_errors(request: web.Request, handler: Handler) -> web.Str
         return status_response(method_not_allowed())
     except web.HTTPNotFound:
         return status_response(path_not_found())
-    except (web.HTTPException, ConnectionResetError):
+    except web.HTTPException:
         raise
+    except ConnectionResetError:
+        if request.transport is not None and not request.transport.is_closing():
+            raise
+        return web.Response()  # the client has gone: no failure of ours, and nobody reads it
     except Exception as error:
         log.exception("%s %s failed", request.method, request.path)
         if request.writer.output_size > 0:

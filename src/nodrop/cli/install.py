@@ -13,6 +13,7 @@ from nodrop.cli.session import USAGE, Failure, runs
 from nodrop.cli.systemd import (
     SYSTEM_STATE,
     Unit,
+    is_of_user,
     systemctl,
     systemctl_line,
     systemd_runs,
@@ -25,8 +26,8 @@ _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 @click.command(short_help="Write a systemd unit that runs the engine.")
 @click.argument("serve_arguments", nargs=-1)
-@click.option("--user", "scope", flag_value="user", help="A unit of this user.")
-@click.option("--system", "scope", flag_value="system", help="A unit of the machine (as root).")
+@click.option("--user", is_flag=True, help="A unit of this user.")
+@click.option("--system", is_flag=True, help="A unit of the machine (as root).")
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
@@ -38,7 +39,8 @@ _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 @runs
 async def install(
     serve_arguments: tuple[str, ...],
-    scope: str | None,
+    user: bool,
+    system: bool,
     state: Path | None,
     name: str,
     run_as: str,
@@ -49,13 +51,13 @@ async def install(
     The unit starts the engine at boot and again when it fails. Stopping or restarting it leaves
     pods and proxy running. SERVE_ARGUMENTS go to nodrop serve: nodrop install --user -- --bind ::1
     """
-    unit = _unit(serve_arguments, scope=scope, state=state, name=name, run_as=run_as)
+    user = is_of_user(user=user, system=system)
+    unit = _unit(serve_arguments, user=user, state=state, name=name, run_as=run_as)
     if only_print:
         click.echo(unit.text(), nl=False)
         return
     _write(unit)
     click.echo(f"written: {unit.file}")
-    user = unit.user
     if systemd_runs():
         await systemctl("daemon-reload", user=user)
         await systemctl("enable", unit.name, user=user)
@@ -79,14 +81,11 @@ async def install(
 def _unit(
     serve_arguments: tuple[str, ...],
     *,
-    scope: str | None,
+    user: bool,
     state: Path | None,
     name: str,
     run_as: str,
 ) -> Unit:
-    if scope is None:
-        raise Failure("--user or --system?", hint="--user needs no root", code=USAGE)
-    user = scope == "user"
     if run_as and user:
         raise Failure("--run-as needs --system", code=USAGE)
     programs = os.environ.get("PATH", os.defpath) if user else _SYSTEM_PATH

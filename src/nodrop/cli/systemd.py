@@ -94,6 +94,13 @@ def _plain(text: str) -> str:
     return text.replace("%", "%%")
 
 
+def is_of_user(*, user: bool, system: bool) -> bool:
+    """Whose unit is meant. Raises Failure unless it is said, and said once."""
+    if user == system:
+        raise Failure("--user or --system?", hint="one of them; --user needs no root", code=USAGE)
+    return user
+
+
 def unit_folder(*, user: bool) -> Path:
     """Where units lie that an administrator, or this user, has written."""
     if not user:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import click
 
-from nodrop.cli.session import USAGE, Failure, runs
-from nodrop.cli.systemd import systemctl, systemd_runs, unit_folder, unit_name
+from nodrop.cli.session import Failure, runs
+from nodrop.cli.systemd import is_of_user, systemctl, systemd_runs, unit_folder, unit_name
 
 
 @click.command(short_help="Remove the systemd unit.")
-@click.option("--user", "scope", flag_value="user", help="The unit of this user.")
-@click.option("--system", "scope", flag_value="system", help="The unit of the machine (as root).")
+@click.option("--user", is_flag=True, help="The unit of this user.")
+@click.option("--system", is_flag=True, help="The unit of the machine (as root).")
 @click.option("--name", default="nodrop", show_default=True, help="Name of the unit.")
 @runs
-async def uninstall(scope: str | None, name: str) -> None:
+async def uninstall(user: bool, system: bool, name: str) -> None:
     """Remove the systemd unit that nodrop install wrote.
 
     The control plane ends; pods, proxy and objects stay: nodrop up or serve finds them, nodrop
     down ends them.
     """
-    if scope is None:
-        raise Failure("--user or --system?", code=USAGE)
-    user = scope == "user"
+    user = is_of_user(user=user, system=system)
     file = unit_folder(user=user) / unit_name(name)
     if not file.exists():
         raise Failure(f"there is no {file}: nothing was removed")

@@ -47,6 +47,7 @@ def test_a_unit_of_the_machine() -> None:
     ("arguments", "says"),
     [
         ((), "--user or --system"),
+        (("--user", "--system"), "--user or --system"),
         (("--user", "--run-as", "web"), "--run-as needs --system"),
         (("--user", "--name", "web"), "must begin with nodrop"),
         (("--user", "--name", "nodrop/../x"), "must begin with nodrop"),
