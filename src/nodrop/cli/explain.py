@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -70,8 +69,5 @@ def parse(what: str, namespace: str) -> tuple[ObjectKey, _Why]:
 async def _read(client: HttpClient) -> Cache:
     """Everything that is there, once."""
     cache = Cache(client, KINDS)
-    async with asyncio.TaskGroup() as group:
-        following = group.create_task(cache.run())
-        await cache.synced()
-        following.cancel()
+    await cache.fill()
     return cache

@@ -7,7 +7,7 @@ import gc
 import json
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,7 @@ def _plan(
 
     documents = read_files(files)
     new = prepare(documents, namespace)
-    for warning in warnings_of(documents):
+    for warning in (*warnings_of(documents), *_remarks(new)):
         click.echo(f"warning: {warning}", err=True)
     deployments = _deployments_of(new)
     if old_files:
@@ -143,6 +143,15 @@ def _deployments_of(objects: Sequence[Obj]) -> list[ObjectKey]:
     if not keys:
         raise Failure("there is no Deployment in these manifests: nothing would roll")
     return list(dict.fromkeys(keys))
+
+
+def _remarks(objects: Sequence[Obj]) -> Iterator[str]:
+    """What the API server would warn of, which a plan does not ask."""
+    from nodrop.registry.checks import remarks
+
+    for obj in objects:
+        for text in remarks(key_of(obj).kind, obj):
+            yield f"{obj['kind']} {obj['metadata']['name']}: {text}"
 
 
 def _applying(objects: Sequence[Obj]) -> Callable[[PlanApi], Awaitable[None]]:

@@ -103,6 +103,17 @@ class Cache:
             for kind in self._kinds:
                 group.create_task(self._follow(kind), name=f"cache {kind.plural}")
 
+    async def fill(self) -> None:
+        """Read everything once, for who only looks. Kinds that an older engine lacks stay empty."""
+        for kind in self._kinds:
+            try:
+                page = await self._client.list(kind)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+            else:
+                await self._replace(kind, page.items, page.revision)
+
     # Private
 
     def _holds(self, key: ObjectKey, uid: str) -> bool:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Reports:
-    """Without ``client`` nothing is recorded. ``refused`` is what was told last of listeners."""
+    """Without ``client`` nothing is told. ``refused`` is what was told last of listeners."""
 
     client: Client | None
     node_addresses: Sequence[str]
@@ -44,6 +44,8 @@ class Reports:
         """Services of which something is left out."""
         new = {at: why for at, why in unserved.items() if self._unserved.get(at) != why}
         self._unserved = unserved
+        if self.client is None:
+            return
         for pool, why in sorted(new.items()):
             log.warning("%s: %s", pool, why)
             for service in sources.services:
@@ -57,6 +59,8 @@ class Reports:
         present = {*findings, *_refused_secrets(uncertified, sources.ingresses)}
         new = sorted(present.difference(self._findings))
         self._findings = present
+        if self.client is None:
+            return
         for finding in new:
             log.warning("Ingress %s/%s: %s", finding.namespace, finding.ingress, finding.text)
             for ingress in sources.ingresses:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 from nodrop.client.actions import Action
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import ALL, Page, Scope, WatchEvent
-from nodrop.model.errors import ApiError, expired
-from nodrop.model.kinds import CONFIGMAP, Kind
+from nodrop.model.errors import ApiError, expired, not_found
+from nodrop.model.kinds import CONFIGMAP, LEASE, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 
 
@@ -117,3 +119,27 @@ async def test_objects_by_owner() -> None:
     names = [obj["metadata"]["name"] for obj in cache.controlled_by(CONFIGMAP, "rs")]
     assert names == ["a", "c"]
     assert cache.controlled_by(CONFIGMAP, "other") == []
+
+
+async def test_filling_reads_once_and_passes_over_kinds_that_are_not_served() -> None:
+    """A newer command line may ask an older engine."""
+
+    class Older(ScriptedClient):
+        async def list(self, kind: Kind, scope: Scope = ALL) -> Page:
+            if kind == LEASE:
+                raise not_found(kind, "")
+            return await super().list(kind, scope)
+
+    cache = Cache(Older((page(3, config("a", 2)), [])), [LEASE, CONFIGMAP])
+    await cache.fill()
+    assert cache.get(key("a")) == config("a", 2)
+    assert list(cache.list(LEASE)) == []
+
+
+async def test_filling_fails_when_the_engine_does() -> None:
+    class Broken(ScriptedClient):
+        async def list(self, kind: Kind, scope: Scope = ALL) -> Page:
+            raise ApiError(500, "InternalError", "broken")
+
+    with pytest.raises(ApiError, match="broken"):
+        await Cache(Broken(), [CONFIGMAP]).fill()
