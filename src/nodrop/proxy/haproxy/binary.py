@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import subprocess
@@ -63,6 +64,20 @@ def _in_wheel() -> Path | None:
     except (OSError, RuntimeError):  # a platform without the program inside
         return None
     return found if found.exists() else None
+
+
+def current_version(program: Path) -> tuple[int, ...]:
+    """``version_of`` without asking again as long as the file is the same."""
+    try:
+        changed_ns = program.stat().st_mtime_ns
+    except OSError:
+        return ()
+    return _remembered(program, changed_ns)
+
+
+@functools.cache
+def _remembered(program: Path, _changed_ns: int) -> tuple[int, ...]:
+    return version_of(program)
 
 
 def version_of(program: Path) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ from nodrop.proxy.haproxy.layout import (
     plan_needs,
     render_placed,
 )
+from nodrop.proxy.haproxy.log import TELLS_SINCE
 from nodrop.proxy.haproxy.manner import SERVING, Manner
 from nodrop.proxy.haproxy.plan import (
     Served,
@@ -372,7 +373,7 @@ class HAProxy:
             layout=self._layout,
             max_connections=connection_limit(len(self._main_sockets)),
             manner=self._manner,
-            log_socket=self._log[0],
+            log_socket=self._log[0] if self._processes.version >= TELLS_SINCE else "",
             access_log=self._log[1],
         )
         return render_main(shape, table, placed)

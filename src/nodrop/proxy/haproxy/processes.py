@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nodrop.keeper.protocol import Keeper, KeeperFailure, ProcessRecord, ProcessSpec
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
+from nodrop.proxy.haproxy.binary import current_version
 from nodrop.proxy.protocol import ProxyFailure
 
 ROLE, GENERATION, SHAPE, PROGRAM = "nodrop.dev/proxy", "generation", "shape", "program"
@@ -70,6 +71,11 @@ class Processes:
     folder: Path
     sockets: Path
     binary: Path
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Of the program that new processes run."""
+        return current_version(self.binary)
 
     def admin_path(self, process: Process) -> Path:
         return self.sockets / f"{process.role}-{process.generation}.sock"
