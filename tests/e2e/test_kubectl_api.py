@@ -482,3 +482,18 @@ async def test_roles_by_command(kubectl: Kubectl, served: Served) -> None:
     assert "Role/reader" in await kubectl("get", "rolebinding", "readers")
     await kubectl("create", "serviceaccount", "bot")
     assert "bot" in await kubectl("get", "sa")
+
+
+async def test_openapi_v2_is_there_for_those_who_ask_and_kubectl_goes_on_as_before(
+    kubectl: Kubectl, served: Served
+) -> None:
+    told = json.loads(await kubectl("get", "--raw", "/openapi/v2"))
+    assert told["swagger"] == "2.0"
+    assert "strategy" in await kubectl("explain", "deployment.spec.strategy", "--recursive")
+    await kubectl("create", "configmap", "one", "--from-literal=a=b")
+    await kubectl("apply", "-f", "-", stdin=MANIFEST)
+    assert deployment(served)["spec"]["replicas"] == 2
+    bad = MANIFEST.replace("replicas: 2", "replicaz: 2")
+    refused = await kubectl.ask("apply", "-f", "-", stdin=bad)
+    assert refused.code == 1
+    assert "spec.replicaz" in refused.err

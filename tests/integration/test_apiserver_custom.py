@@ -163,6 +163,9 @@ async def test_a_definition_is_established_at_once_and_discovered(widgets: Http)
     document = await widgets("GET", "/openapi/v3/apis/example.com/v1")
     schema = document["components"]["schemas"]["com.example.v1.Widget"]
     assert schema["properties"]["spec"]["properties"]["size"]["maximum"] == 9
+    told = await widgets("GET", "/openapi/v2")
+    told_schema = told["definitions"]["com.example.v1.Widget"]
+    assert told_schema["properties"]["spec"]["properties"]["size"]["maximum"] == 9
 
 
 @pytest.mark.parametrize(

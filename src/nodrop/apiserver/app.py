@@ -29,6 +29,7 @@ from nodrop.apiserver.rendering import encode
 from nodrop.apiserver.reviews import answer, review_at
 from nodrop.apiserver.streaming import StreamHandlers
 from nodrop.apiserver.streams import Executor, LogSource
+from nodrop.apiserver.swagger import require_json
 from nodrop.clock import Clock
 from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import ApiError
@@ -229,6 +230,10 @@ def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
         group_name, version_name = named.get("group", ""), named["version"]
         return _document(discovery.resource_list(group_name, version_name, kinds.custom))
 
+    async def openapi_v2(request: web.Request) -> web.Response:
+        require_json(request.headers.get("Accept", ""))
+        return json_response(openapi.swagger())
+
     async def openapi_index(_: web.Request) -> web.Response:
         return _document(openapi.index())
 
@@ -246,6 +251,7 @@ def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
         web.get("/api/{version}", resources),
         web.get("/apis/{group}", group),
         web.get("/apis/{group}/{version}", resources),
+        web.get("/openapi/v2", openapi_v2),
         web.get("/openapi/v3", openapi_index),
         web.get("/openapi/v3/{path:.+}", openapi_group),
     ]

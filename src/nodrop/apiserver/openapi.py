@@ -1,5 +1,7 @@
 """OpenAPI v3: an index and one document a group, from the schemas in model/openapi.json.
 
+All of them together are the v2 document (swagger.py).
+
 kubectl looks for three things: the schema of a kind (by its group-version-kind extension), a
 PATCH operation of that kind with a ``fieldValidation`` query parameter, and the patch merge keys.
 """
@@ -7,19 +9,21 @@ PATCH operation of that kind with a ``fieldValidation`` query parameter, and the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Any
 
 import msgspec
 
 from nodrop.apiserver.discovery import GIT_VERSION
+from nodrop.apiserver.swagger import swagger
 from nodrop.model.catalogue import Catalogue
 from nodrop.model.custom.resource import openapi_schema
 from nodrop.model.kinds import KINDS, Kind
 from nodrop.model.meta import Obj
 
 _GVK = "x-kubernetes-group-version-kind"
+_SWAGGER = "swagger"
 _REFERENCE = "#/components/schemas/"
 _PATCH_MEDIA_TYPES = (
     "application/json-patch+json",
@@ -44,9 +48,11 @@ class OpenApi:
     """Documents, made when first asked for: an engine that no kubectl asks keeps none."""
 
     def __init__(self, kinds: Catalogue | None = None) -> None:
-        """``kinds`` knows the custom ones; they are described anew at every request."""
+        """``kinds`` knows the custom ones; what says nothing of them is kept for ever."""
         self._kinds = kinds or Catalogue()
         self._documents: dict[str, bytes] = {}
+        self._described: tuple[Kind, ...] = ()
+        self._custom_documents: dict[str, bytes] = {}
 
     def index(self) -> Obj:
         """``/openapi/v3``. The hash lets kubectl keep what it has."""
@@ -64,18 +70,40 @@ class OpenApi:
     def document(self, path: str) -> bytes | None:
         """``/openapi/v3/<path>`` as JSON, or None. ``path`` is ``api/v1``, ``apis/apps/v1`` …"""
         if path in self._custom_paths():
-            return msgspec.json.encode(_build(path, self._kinds.custom))
+            return self._custom(path, lambda kinds: _build(path, kinds))
         if path not in _group_paths():
             return None
         if path not in self._documents:
             self._documents[path] = msgspec.json.encode(_build(path))
         return self._documents[path]
 
+    def swagger(self) -> bytes:
+        """``/openapi/v2`` as JSON: all groups in one document."""
+        return self._custom(_SWAGGER, lambda _: swagger(self._all()))
+
+    def _all(self) -> Iterator[Obj]:
+        for path in dict.fromkeys((*_group_paths(), *self._custom_paths())):
+            yield msgspec.json.decode(self.document(path) or b"")
+
+    def _custom(self, path: str, build: Callable[[tuple[Kind, ...]], Obj]) -> bytes:
+        """A document that tells of custom kinds, kept until one of them changes."""
+        kinds = tuple(self._kinds.custom)
+        if not _same(kinds, self._described):
+            self._described, self._custom_documents = kinds, {}
+        if path not in self._custom_documents:
+            self._custom_documents[path] = msgspec.json.encode(build(kinds))
+        return self._custom_documents[path]
+
     def _custom_paths(self) -> list[str]:
         return list(dict.fromkeys(_group_path(kind) for kind in self._kinds.custom))
 
 
 # Private
+
+
+def _same(kinds: tuple[Kind, ...], others: tuple[Kind, ...]) -> bool:
+    """Whether these are the very same; two versions of one custom kind are equal."""
+    return [*map(id, kinds)] == [*map(id, others)]
 
 
 def _digest(content: bytes) -> str:
