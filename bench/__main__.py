@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench import (
+    api,
     endpoints,
     idle,
     killed,
@@ -45,6 +46,7 @@ SECTIONS: dict[str, Measure] = {
     "plan": plan.measure,
     "load": load.measure,
     "logging": logging_cost.measure,
+    "api": api.measure,
 }
 
 
