@@ -50,10 +50,13 @@ async def measure(*, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="nodrop-bench-") as folder:
         async with _server(Path(folder)) as pid:
             samples: list[Sample] = []
-            async with asyncio.TaskGroup() as group:
-                sampling = group.create_task(_sample(pid, samples))
-                seen = await _clients(StateDir(Path(folder)).kubeconfig, wanted)
-                sampling.cancel()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    sampling = group.create_task(_sample(pid, samples))
+                    seen = await _clients(StateDir(Path(folder)).kubeconfig, wanted)
+                    sampling.cancel()
+            except* BenchFailed as failures:
+                raise failures.exceptions[0] from None
             return figures(seen, wanted, samples, rss_bytes([pid]))
 
 
