@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from nodrop.apiserver.handlers import json_response
-from nodrop.apiserver.paths import Target, parse_path
+from nodrop.apiserver.paths import FindKind, Target, parse_path
 from nodrop.metrics.instruments import Instruments
 from nodrop.metrics.metrics import Metrics
 from nodrop.metrics.top import top_of
@@ -33,12 +33,15 @@ def metrics_routes(metrics: Metrics) -> list[web.RouteDef]:
     return [web.get(METRICS_PATH, scrape), web.get(TOP_PATH, top)]
 
 
-def counted(instruments: Instruments) -> Middleware:
-    """A middleware that counts requests by verb, resource and code, and open watches."""
+def counted(instruments: Instruments, find: FindKind) -> Middleware:
+    """A middleware that counts requests by verb, resource and code, and open watches.
+
+    ``find`` knows the served kinds, custom ones too.
+    """
 
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-        target = parse_path(request.path)
+        target = parse_path(request.path, find)
         verb, resource = verb_of(request, target), target.kind.resource if target else ""
         began_s, code = asyncio.get_running_loop().time(), "closed"
         if verb == "watch":

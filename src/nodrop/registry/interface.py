@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -64,6 +64,18 @@ class Allocation:
     node_name: str = field(default="localhost")
 
 
+class Events(Protocol):
+    """The events of one watch, without end."""
+
+    def __aiter__(self) -> AsyncIterator[WatchEvent]: ...
+
+    def waiting(self) -> Sequence[WatchEvent]:
+        """Take the further events that are here already, for a reader that can use many."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 class Registry(Protocol):
     """API semantics over a store. Synchronous but for ``watch``; every failure is an ApiError.
 
@@ -90,7 +102,7 @@ class Registry(Protocol):
         at: Revision | None = None,
     ) -> Page: ...
 
-    def watch(self, kind: Kind, scope: Scope, *, since: Revision) -> AsyncIterator[WatchEvent]:
+    def watch(self, kind: Kind, scope: Scope, *, since: Revision) -> Events:
         """Events after ``since``. An object leaving the scope arrives as DELETED.
 
         Raises 410 Expired at the first step when ``since`` has been compacted away, and later

@@ -56,6 +56,12 @@ class WatchStream:
             await self._wakeup.wait()
         return self._events.popleft()
 
+    def waiting(self) -> list[WatchEvent]:
+        """Take the further events that are here already, for a reader that can use many."""
+        taken = list(self._events)
+        self._events.clear()
+        return taken
+
     async def aclose(self) -> None:
         """End the stream; a reader that waits is released."""
         self._leave()

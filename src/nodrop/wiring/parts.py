@@ -261,7 +261,7 @@ def _server(
                 *metrics_routes(metrics),
                 *ResourceMetrics(metrics, registry, clock).routes(),
             ],
-            around=[counted(metrics.instruments)],
+            around=[counted(metrics.instruments, registry.kinds.for_resource)],
         ),
         server_context(ensure_certificates(state.pki, clock.now())),
     )
