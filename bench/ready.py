@@ -101,7 +101,7 @@ def _figures(watched: Watched, first: set[str], how: str) -> list[Figure]:
     seen_name, own_name = f"{how}: Ready seen → first answer", f"{how}: probe answered → request"
     return [
         Figure(f"{seen_name}, p50", percentile(outside, 50), "ms", note=note),
-        Figure(f"{seen_name}, p99", percentile(outside, 99), "ms", at_most(20)),
+        Figure(f"{seen_name}, p99", percentile(outside, 99), "ms", at_most(10)),
         Figure(f"{own_name}, p50", percentile(inside, 50), "ms", note=own),
-        Figure(f"{own_name}, p99", percentile(inside, 99), "ms", at_most(20)),
+        Figure(f"{own_name}, p99", percentile(inside, 99), "ms", at_most(10)),
     ]
