@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from bench.engine import BenchFailed, Engine
+from bench.engine import BenchFailed, Engine, status_of
 from nodrop.rehearse.summary import Summary
 
 _WITHIN_S = 30.0
@@ -52,7 +52,7 @@ async def crash_main(engine: Engine) -> Crash:
     os.kill(victim, signal.SIGKILL)
     async with asyncio.timeout(_WITHIN_S):
         while True:
-            answer = await _asked(url.hostname or "", url.port or 80)
+            answer = await status_of(url.hostname or "", url.port or 80)
             if answer == 200:
                 break
             refused += answer is None
@@ -72,21 +72,3 @@ def main_of(engine: Engine) -> int:
     if not mains:
         raise BenchFailed("no HAProxy runs")
     return max(mains, key=lambda process: process.create_time()).pid
-
-
-async def _asked(host: str, port: int) -> int | None:
-    """The status of an answer on a new connection; 0 without one, None when it was refused."""
-    try:
-        reader, writer = await asyncio.open_connection(host, port)
-    except ConnectionRefusedError:
-        return None
-    except OSError:
-        return 0
-    try:
-        writer.write(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
-        words = (await reader.readline()).split()
-        return int(words[1]) if len(words) > 1 else 0
-    except OSError:
-        return 0
-    finally:
-        writer.close()

@@ -196,17 +196,19 @@ async def until_answered(url: str) -> float:
     host, _, port = url.removeprefix("http://").partition(":")
     try:
         async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-            while await _status(host, int(port)) != 200:  # noqa: ASYNC110 (another process)
+            while await status_of(host, int(port)) != 200:  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(_BETWEEN_TRIES_S)
     except TimeoutError:
         raise BenchFailed(f"{url} did not answer within {_ANSWER_TIMEOUT_S:g} s") from None
     return asyncio.get_running_loop().time()
 
 
-async def _status(host: str, port: int) -> int:
-    """The status of one answer; 0 when there is none."""
+async def status_of(host: str, port: int) -> int | None:
+    """The status of an answer on a new connection; 0 without one, None when it was refused."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return None
     except OSError:
         return 0
     try:

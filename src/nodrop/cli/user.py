@@ -93,7 +93,6 @@ async def remove(state: StateDir, name: str) -> None:
     """Remove the user NAME: its token ends at once, open watches with their connection."""
     from nodrop.apiserver.users import BadUser
     from nodrop.client.actions import Delete
-    from nodrop.model.kinds import CLUSTERROLEBINDING, ROLEBINDING
     from nodrop.model.meta import key_of
 
     try:
@@ -101,10 +100,9 @@ async def remove(state: StateDir, name: str) -> None:
     except BadUser as error:
         raise Failure(str(error), code=USAGE) from error
     async with connect(state) as client:
-        for kind in (CLUSTERROLEBINDING, ROLEBINDING):
-            for binding in (await client.list(kind)).items:
-                if binding["metadata"]["name"].startswith(f"nodrop:{name}:"):
-                    await client.apply(Delete(key_of(binding)))
+        for binding in await _bindings(client):
+            if binding["metadata"]["name"].startswith(f"nodrop:{name}:"):
+                await client.apply(Delete(key_of(binding)))
     click.echo(f"removed {name}")
 
 

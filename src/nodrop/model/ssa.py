@@ -160,7 +160,7 @@ def _known(live: Obj, schema: Schema) -> Owners:
     owners = read_owners(live)
     if owners:
         return owners
-    everything = fields_in({k: v for k, v in live.items() if k != "status"}, schema) - _UNOWNED
+    everything = fields_owned({k: v for k, v in live.items() if k != "status"}, schema)
     if not everything:
         return {}
     first = Manager(BEFORE_FIRST_APPLY, "Update", live.get("apiVersion", ""))
