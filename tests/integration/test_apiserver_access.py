@@ -11,14 +11,20 @@ import pytest
 from nodrop.apiserver.limits import Limits
 from nodrop.apiserver.users import Users
 from nodrop.cli.user import binding_of
-from nodrop.client.actions import Create
+from nodrop.client.actions import Create, Patch
 from nodrop.client.http import HttpClient
 from nodrop.client.kubeconfig import Endpoint, read_kubeconfig
 from nodrop.client.protocol import Scope
 from nodrop.clock import SystemClock
 from nodrop.model.errors import ApiError
-from nodrop.model.kinds import CONFIGMAP, ROLE, ROLEBINDING
-from nodrop.model.meta import Obj
+from nodrop.model.kinds import (
+    CLUSTERROLE,
+    CLUSTERROLEBINDING,
+    CONFIGMAP,
+    ROLE,
+    ROLEBINDING,
+)
+from nodrop.model.meta import Obj, ObjectKey
 from tests.serving import Served, serving
 
 
@@ -78,6 +84,60 @@ async def test_an_admin_of_a_namespace_gives_no_more_than_it_has(served: Served)
             await ann.apply(Create(binding_of("bob", "cluster-admin", "default")))
         with pytest.raises(ApiError, match="cannot create resource"):
             await ann.apply(Create(binding_of("bob", "view", "")))
+
+
+async def test_a_patch_of_a_role_gives_no_more_than_its_writer_has(served: Served) -> None:
+    """What it gives shows only in what it makes; it is refused before anything is stored."""
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    served.registry.create(ROLEBINDING, "default", binding_of("ann", "admin", "default"))
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}
+    role: Obj = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule]}
+    served.registry.create(ROLE, "default", {**role, "metadata": {"name": "reader"}})
+    key = ObjectKey(ROLE, "default", "reader")
+    before, revision = served.registry.get(key), served.registry.revision()
+    more = {"rules": [{**rule, "verbs": ["get", "list"]}]}
+    too_much = {"rules": [{**rule, "resources": ["nodes"]}]}
+    endpoint = Endpoint(server=served.url, ca_pem=served.pki.ca_cert.read_text(), token=token)
+    async with HttpClient(endpoint) as ann:
+        with pytest.raises(ApiError, match="permissions not currently held"):
+            await ann.apply(Patch(key, too_much))
+        assert (served.registry.get(key), served.registry.revision()) == (before, revision)
+        await ann.apply(Patch(key, more))
+    assert served.registry.get(key)["rules"] == more["rules"]
+    assert served.registry.revision() == revision + 1
+
+
+async def test_to_act_as_somebody_else_takes_a_right(served: Served) -> None:
+    """The owner may; others may with the verb ``impersonate``, and then have those rights only."""
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    rule = {"verbs": ["impersonate"], "apiGroups": [""], "resources": ["users"]}
+    role: Obj = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole"}
+    mine = {**rule, "resourceNames": ["bob"]}
+    served.registry.create(CLUSTERROLE, "", {**role, "metadata": {"name": "i"}, "rules": [mine]})
+    served.registry.create(CLUSTERROLEBINDING, "", binding_of("ann", "i", ""))
+    served.registry.create(ROLEBINDING, "default", binding_of("bob", "view", "default"))
+    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
+    assert tls is not None
+    url = f"{served.url}/api/v1/namespaces/default/configmaps"
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as http:
+
+        async def asked(bearer: str, *, verb: str = "GET", **headers: str) -> tuple[int, str]:
+            named = {f"Impersonate-{name.title()}": value for name, value in headers.items()}
+            sent = {"Authorization": f"Bearer {bearer}", **named}
+            async with http.request(verb, url, headers=sent, json={}) as response:
+                return response.status, await response.text()
+
+        assert (await asked(token))[0] == 403
+        assert (await asked(token, user="bob"))[0] == 200
+        assert (await asked(token, verb="POST", user="bob"))[0] == 403
+        code, told = await asked(token, user="carl")
+        assert code == 403
+        assert 'User \\"ann\\" cannot impersonate resource \\"users\\" in API group' in told
+        assert (await asked(token, user="bob", group="system:masters"))[0] == 403
+        assert (await asked(token, group="system:masters"))[0] == 400
+        assert (await asked(served.token, user="bob"))[0] == 200
+        assert (await asked(served.token, user="carl"))[0] == 403
 
 
 async def test_too_many_requests_of_one_user(tmp_path: Path) -> None:

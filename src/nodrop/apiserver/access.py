@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from nodrop.apiserver.impersonation import Headers, impersonated, rights_needed
 from nodrop.apiserver.parameters import flag
 from nodrop.apiserver.paths import STREAMED, Target
 from nodrop.client.protocol import ALL
@@ -15,6 +16,7 @@ from nodrop.model.kinds import (
     NAMESPACE,
     ROLE,
     ROLEBINDING,
+    Kind,
 )
 from nodrop.model.meta import Obj
 from nodrop.model.rbac import (
@@ -62,6 +64,15 @@ class Access:
         wanted = _measured(request) or Attributes(verb=request.method.lower(), path=request.path)
         self.check(user_of(request), wanted)
 
+    def acting(self, user: User, headers: Headers) -> User:
+        """Whom ``user`` speaks as: another one if ``headers`` ask for that. Raises 400, 403."""
+        other = impersonated(headers)
+        if other is None:
+            return user
+        for wanted in rights_needed(other):
+            self.check(user, wanted)
+        return other
+
     def check(self, user: User, wanted: Attributes) -> None:
         """Raise 403 unless ``user`` may do what is ``wanted``."""
         if not user.is_master and not allows(self.policy(), user, wanted):
@@ -71,24 +82,20 @@ class Access:
         """Whether writing to ``target`` hands out rights."""
         return target.kind in _GRANTS
 
-    def check_grant(self, user: User, target: Target, obj: Obj) -> None:
-        """Raise 403 when a Role or binding gives more than its writer has."""
-        if user.is_master or not self.grants(target):
+    def check_grant(self, user: User, kind: Kind, obj: Obj) -> None:
+        """Raise 403 when a Role or binding, as it will be, gives more than its writer has."""
+        if user.is_master:
             return
-        policy = self.policy()
-        namespace = obj["metadata"].get("namespace") or target.namespace or ""
-        if target.kind in (ROLE, CLUSTERROLE):
+        policy, namespace = self.policy(), obj["metadata"].get("namespace", "")
+        if kind in (ROLE, CLUSTERROLE):
             rules, verb = obj.get("rules") or (), "escalate"
         else:
-            obj = {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
             rules, verb = role_rules(policy, obj), "bind"
-        wanted = Attributes(
-            verb=verb, group=target.kind.group, resource=target.kind.plural, namespace=namespace
-        )
+        wanted = Attributes(verb=verb, group=kind.group, resource=kind.plural, namespace=namespace)
         if allows(policy, user, wanted):
             return
         if extra := exceeding(policy, user, namespace, rules):
-            raise _escalates(user, target, obj, extra)
+            raise _escalates(user, kind, obj, extra)
 
 
 _POLICY_KINDS = (CLUSTERROLE, ROLE, CLUSTERROLEBINDING, ROLEBINDING)
@@ -155,7 +162,7 @@ def _forbidden(user: User, wanted: Attributes) -> ApiError:
     )
 
 
-def _escalates(user: User, target: Target, obj: Obj, extra: list[Obj]) -> ApiError:
+def _escalates(user: User, kind: Kind, obj: Obj, extra: list[Obj]) -> ApiError:
     name = obj["metadata"].get("name", "")
     listed = "; ".join(
         f"{','.join(rule.get('verbs') or ())} {','.join(rule.get('resources') or ())}"
@@ -164,7 +171,7 @@ def _escalates(user: User, target: Target, obj: Obj, extra: list[Obj]) -> ApiErr
     return ApiError(
         403,
         "Forbidden",
-        f'{target.kind.resource} "{name}" is forbidden: user "{user.name}" is attempting to grant '
+        f'{kind.resource} "{name}" is forbidden: user "{user.name}" is attempting to grant '
         f"RBAC permissions not currently held: {listed}",
-        {"name": name, "group": target.kind.group, "kind": target.kind.plural},
+        {"name": name, "group": kind.group, "kind": kind.plural},
     )

@@ -61,13 +61,13 @@ def build_app(
     ``around`` are middlewares that see every request first, and its answer last.
     """
     gate = Gate(limits or Limits())
+    access = Access(registry)
     app = web.Application(
-        middlewares=[*around, _with_status_errors, _credentials(auth, gate)],
+        middlewares=[*around, _with_status_errors, _credentials(auth, gate, access)],
         client_max_size=BODY_LIMIT_BYTES,
     )
     app[_OPEN] = set()
     app.on_shutdown.append(_end_open_requests)
-    access = Access(registry)
     fixed = _fixed_routes(OpenApi(registry.kinds), registry.kinds)
     app.add_routes(_guarded(route, access) for route in (*routes, *fixed))
     streams = StreamHandlers(registry, executor=executor, logs=logs)
@@ -171,7 +171,7 @@ async def _with_status_errors(request: web.Request, handler: Handler) -> web.Str
         log.debug("%s %s", request.method, request.path_qs)
 
 
-def _credentials(auth: Auth, gate: Gate) -> Middleware:
+def _credentials(auth: Auth, gate: Gate, access: Access) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         transport = request.transport
@@ -179,8 +179,8 @@ def _credentials(auth: Auth, gate: Gate) -> Middleware:
         user = auth.user(request.headers.get("Authorization", ""), peer_certificate(tls))
         if user is None:
             raise unauthorized()
-        set_user(request, user)
         gate.admit(user, asyncio.get_running_loop().time())
+        set_user(request, access.acting(user, request.headers))
         return await handler(request)
 
     return check

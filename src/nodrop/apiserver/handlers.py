@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from aiohttp import web
 
@@ -146,30 +147,25 @@ class ObjectHandlers:
         namespace = target.namespace or ""
         if target.kind.namespaced and not namespace:
             raise method_not_allowed()
-        self._access.check_grant(user_of(request), target, obj)
-        written = self._registry.create(target.kind, namespace, obj, _write_options(request))
+        options = self._write_options(request, target)
+        written = self._registry.create(target.kind, namespace, obj, options)
         return self._written(request, target, written)
 
     async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
         obj = decode_object(await read_body(request), _content_type(request))
-        self._access.check_grant(user_of(request), target, obj)
         written = self._registry.update(
             target.key,
             obj,
             subresource=target.subresource,
-            options=_write_options(request),
+            options=self._write_options(request, target),
         )
         return self._written(request, target, written)
 
     async def _patch(self, request: web.Request, target: Target) -> web.StreamResponse:
         patch, patch_type = decode_patch(await read_body(request), _content_type(request))
-        options = _write_options(request)
+        options = self._write_options(request, target)
         if patch_type == "apply":  # an apply has to say who it is
             options = replace(options, field_manager=request.query.get("fieldManager", ""))
-        if self._access.grants(target):  # what a patch gives shows only in what it makes
-            trial = replace(options, dry_run=True)
-            found = self._registry.patch(target.key, patch, patch_type, options=trial)
-            self._access.check_grant(user_of(request), target, found.obj)
         written = self._registry.patch(
             target.key,
             patch,
@@ -223,6 +219,14 @@ class ObjectHandlers:
 
     # Private
 
+    def _write_options(self, request: web.Request, target: Target) -> WriteOptions:
+        """What a Role or a binding grants is checked when all that it will hold is known."""
+        options = write_options(request.query, request.headers.get("User-Agent", ""))
+        if not self._access.grants(target):
+            return options
+        approve = partial(self._access.check_grant, user_of(request), target.kind)
+        return replace(options, approve=approve)
+
     def _rendering(self, request: web.Request, kind: Kind) -> Rendering:
         match accepted_form(request.headers.get("Accept", "")):
             case "plain":
@@ -269,10 +273,6 @@ async def read_body(request: web.Request) -> bytes:
 
 
 # Private
-
-
-def _write_options(request: web.Request) -> WriteOptions:
-    return write_options(request.query, request.headers.get("User-Agent", ""))
 
 
 def _content_type(request: web.Request) -> str:

@@ -16,7 +16,7 @@ from nodrop.model.kinds import (
     Kind,
 )
 from nodrop.model.meta import Obj
-from nodrop.model.rbac import AUTHENTICATED, Attributes, User, allows, rules_of
+from nodrop.model.rbac import Attributes, User, allows, rules_of
 
 Answer = Callable[[Access, User, Obj], Obj]
 
@@ -90,8 +90,7 @@ def _rules(access: Access, user: User, spec: Obj) -> Obj:
 
 
 def _who(_: Access, user: User, spec: Obj) -> Obj:
-    groups = [*user.groups, AUTHENTICATED]
-    return {"userInfo": {"username": user.name, "groups": groups}}
+    return {"userInfo": user.info()}
 
 
 _GROUP = SUBJECTACCESSREVIEW.group

@@ -10,10 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nodrop.model.meta import Obj
+from nodrop.model.serviceaccount import account_user
 
 #: Whoever is in it may do everything, whatever bindings say.
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+#: Who shows no credentials. Nobody comes in as that, but one may impersonate it.
+ANONYMOUS = "system:anonymous"
+UNAUTHENTICATED = "system:unauthenticated"
 GROUP = "rbac.authorization.k8s.io"
 #: What every authenticated user may read, as upstream's system:discovery lets them.
 _DISCOVERY = (
@@ -38,14 +42,34 @@ _SELF = {
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who speaks. ``groups`` come with the credential; all have ``system:authenticated``."""
+    """Who speaks. ``groups`` come with the credential.
+
+    ``uid`` and ``extra`` (name and values) decide nothing: they are told by ``whoami``.
+    """
 
     name: str
     groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def is_master(self) -> bool:
         return MASTERS in self.groups
+
+    @property
+    def all_groups(self) -> tuple[str, ...]:
+        """``groups`` and the one that everybody is in."""
+        everybody = UNAUTHENTICATED if self.name == ANONYMOUS else AUTHENTICATED
+        return self.groups if everybody in self.groups else (*self.groups, everybody)
+
+    def info(self) -> Obj:
+        """The authentication.k8s.io/v1 UserInfo."""
+        info: Obj = {"username": self.name, "groups": list(self.all_groups)}
+        if self.uid:
+            info["uid"] = self.uid
+        if self.extra:
+            info["extra"] = {name: list(values) for name, values in self.extra}
+        return info
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,10 +188,10 @@ def _is_subject(subject: Obj, user: User, namespace: str) -> bool:
         case "User":
             return bool(name == user.name)
         case "Group":
-            return name in user.groups or name == AUTHENTICATED
+            return name in user.all_groups
         case "ServiceAccount":
             inside = subject.get("namespace") or namespace
-            return f"system:serviceaccount:{inside}:{name}" == user.name
+            return account_user(inside, str(name)) == user.name
         case _:
             return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -18,12 +18,16 @@ PatchType = Literal["json", "merge", "strategic", "apply"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteOptions:
-    """Query parameters of a write. ``force`` lets an apply take fields from other managers."""
+    """Query parameters of a write. ``force`` lets an apply take fields from other managers.
+
+    ``approve`` is called with the object just before it is stored, and raises to refuse it.
+    """
 
     dry_run: bool = False
     field_validation: FieldValidation = "Warn"
     field_manager: str = ""
     force: bool = False
+    approve: Callable[[Obj], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,6 +150,8 @@ class Registry:
         checks.check_create(kind, obj)
         self._admission.admit_create(kind, obj, now)
         self._admission.settle(kind, obj, now)
+        if options.approve:
+            options.approve(obj)
         stored = self._write(Write(key, obj, ABSENT), dry_run=options.dry_run)
         warnings += checks.remarks(kind, obj)
         return Written(stored, created=True, warnings=warnings)
@@ -200,6 +202,8 @@ class Registry:
             checks.check_status(key.kind, new)
         if subresource is None:
             warnings += checks.remarks(key.kind, new, stored)
+        if options.approve:
+            options.approve(new)
         written = self._replace(key, new, stored, dry_run=options.dry_run)
         return Written(shown(key.kind, written, subresource), warnings=warnings)
 

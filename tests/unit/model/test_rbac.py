@@ -82,6 +82,8 @@ def test_a_role_binding_holds_in_its_namespace_only() -> None:
         ({"kind": "Group", "name": "shop"}, ANN, True),
         ({"kind": "Group", "name": "ann"}, ANN, False),
         ({"kind": "Group", "name": "system:authenticated"}, User("x"), True),
+        ({"kind": "Group", "name": "system:authenticated"}, User("system:anonymous"), False),
+        ({"kind": "Group", "name": "system:unauthenticated"}, User("system:anonymous"), True),
         (
             {"kind": "ServiceAccount", "name": "bot", "namespace": "ci"},
             User("system:serviceaccount:ci:bot"),
