@@ -241,7 +241,9 @@ class _Runner(Generic[S]):
         applied = _Applied()
         if plan.only_if_gone and not await self._all_gone(plan.only_if_gone, applied):
             return applied
-        for batch in batches(plan.actions):
+        for number, batch in enumerate(batches(plan.actions)):
+            if number:
+                await asyncio.sleep(0)  # whoever waits for what was just written goes first
             for outcome in await self._apply_batch(batch):
                 self._note(outcome, applied)
                 for action in self.controller.follow_up(snapshot, outcome):

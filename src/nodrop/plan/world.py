@@ -182,7 +182,7 @@ class PlanWorld:
         client = _Quiet(
             self.registry,
             EventRecorder("nodrop", self._clock, self._rng),
-            options=WriteOptions(field_validation="Trusted"),
+            options=WriteOptions(field_validation="Trusted", tracks=False),
         )
         cache = Cache(client, KINDS)
         sync = ProxySync(cache, self.proxy)

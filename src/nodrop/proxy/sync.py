@@ -258,7 +258,6 @@ class ProxySync:
         retry_s = _FIRST_RETRY_S
         while True:
             await self._wake.wait()
-            await asyncio.sleep(0)  # what changes in the same turn of the loop goes together
             self._wake.clear()
             try:
                 await self._bring_up_to_date()

@@ -21,6 +21,7 @@ class WriteOptions:
     """Query parameters of a write. ``force`` lets an apply take fields from other managers.
 
     ``approve`` is called with the object just before it is stored, and raises to refuse it.
+    ``tracks`` False: nobody will ask who has set which field, so it is not worked out.
     """
 
     dry_run: bool = False
@@ -28,6 +29,11 @@ class WriteOptions:
     field_manager: str = ""
     force: bool = False
     approve: Callable[[Obj], None] | None = None
+    tracks: bool = True
+
+
+#: Of the engine's own components, whose objects are well-formed because tests see to it.
+OWN_WRITES = WriteOptions(field_validation="Trusted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ def track_update(
     if sent is not None and not any(sent):
         return _with_managed(new, None)
     known = sent or before
-    if options.field_validation == "Trusted":
+    if not options.tracks:
         return _with_managed(new, known)
     live = _with_managed(stored, known)
     manager = Manager(options.field_manager, "Update", kind.api_version, subresource or "")

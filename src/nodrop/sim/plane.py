@@ -27,7 +27,7 @@ from nodrop.controllers.replicaset.controller import ReplicaSetController
 from nodrop.model.kinds import KINDS
 from nodrop.model.meta import ObjectKey
 from nodrop.proxy.sync import ProxySync
-from nodrop.registry.interface import Allocation
+from nodrop.registry.interface import OWN_WRITES, Allocation
 from nodrop.registry.local import LocalClient
 from nodrop.registry.verbs import Registry
 from nodrop.sim.data_plane import SimProxy
@@ -79,7 +79,8 @@ class ControlPlane:
         )
         allocation = Allocation(pod_cidr=POD_CIDR, service_cidr=SERVICE_CIDR, node_name=NODE)
         self.registry = Registry(store, clock, allocation, machine.rng)
-        local = LocalClient(self.registry, EventRecorder("nodrop", clock, machine.rng))
+        recorder = EventRecorder("nodrop", clock, machine.rng)
+        local = LocalClient(self.registry, recorder, options=OWN_WRITES)
         self.client = GatedClient(local, gate, latency_s=machine.api_s, watch_s=machine.watch_s)
         self.cache = Cache(self.client, KINDS)
         runtime = GatedRuntime(machine.runtime, gate)

@@ -46,7 +46,7 @@ from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import Proxy
 from nodrop.proxy.sync import ProxySync
-from nodrop.registry.interface import Allocation
+from nodrop.registry.interface import OWN_WRITES, Allocation
 from nodrop.registry.local import LocalClient
 from nodrop.registry.roles import initial_roles
 from nodrop.registry.verbs import Registry
@@ -149,7 +149,7 @@ def build(
     observation = Observation()
     watched = ObservedStore(store, observation.instruments)
     registry = Registry(watched, clock, allocation, rng, capacity=_capacity())
-    client = LocalClient(registry, EventRecorder("nodrop", clock, rng))
+    client = LocalClient(registry, EventRecorder("nodrop", clock, rng), options=OWN_WRITES)
     cache = Cache(client, KINDS)
     directory = Directory(cache)
     proxy = _proxy(options, keeper, binary=binary, ingress=ingress, rehearsal=rehearsal)

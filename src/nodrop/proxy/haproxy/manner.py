@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 #: The server that a request was sent to, also on answers that the proxy gives in its place.
@@ -26,13 +25,14 @@ class Manner:
         """What is to follow the lines of the defaults section."""
         return [] if self.retries else ["  retries 0", "  retry-on none", "  no option redispatch"]
 
-    def slots(self, lines: Iterable[str]) -> Iterator[str]:
-        """The lines of the slots, with what tells pods in each that takes requests."""
-        for line in lines:
-            yield line
-            if self.names_pods and line.startswith("backend s"):
-                yield f"  http-response set-header {APP_HEADER} 1"
-                yield f"  http-after-response set-header {POD_HEADER} %[srv_name]"
+    def slot(self, section: str) -> list[str]:
+        """The first lines of a slot's section: what tells pods, where it takes requests."""
+        if not self.names_pods or not section.startswith("s"):
+            return []
+        return [
+            f"  http-response set-header {APP_HEADER} 1",
+            f"  http-after-response set-header {POD_HEADER} %[srv_name]",
+        ]
 
 
 SERVING = Manner()

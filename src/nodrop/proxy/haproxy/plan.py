@@ -21,7 +21,8 @@ from nodrop.proxy.protocol import Backend, RoutingTable
 _HARMLESS_ADMIN_BITS = 0x04
 
 
-#: Section → server name → whether it takes requests.
+#: Section → server name → whether it takes requests. Of the hundreds of spare sections none is
+#: here: what is not is as it was configured, so that a change costs what it concerns.
 Servers = dict[str, dict[str, bool]]
 
 
@@ -123,13 +124,23 @@ def _admit(server: str, address: str, ready: bool | None) -> list[str]:
 
 
 def _servers_after(served: Served, wanted: Mapping[str, Mapping[str, str]]) -> Servers:
-    return {
-        section: {
-            name: name in wanted.get(section, {})
-            for name in {*served.servers.get(section, {}), *wanted.get(section, {})}
+    return _in_use(
+        {
+            section: {
+                name: name in wanted.get(section, {})
+                for name in {*served.servers.get(section, {}), *wanted.get(section, {})}
+            }
+            for section in {*served.servers, *wanted}
         }
-        for section in {*served.servers, *wanted}
-    }
+    )
+
+
+def _in_use(servers: Servers) -> Servers:
+    """Without the sections that are as configured: no server but one that holds nothing."""
+    return {section: held for section, held in servers.items() if held not in _SPARE}
+
+
+_SPARE: tuple[dict[str, bool], ...] = ({}, {HOLD: False})
 
 
 def plan_maps(
@@ -165,7 +176,7 @@ def parse_servers(text: str) -> Servers:
             continue
         ready = not int(words[6]) & ~_HARMLESS_ADMIN_BITS
         servers.setdefault(words[1], {})[words[3]] = ready
-    return servers
+    return _in_use(servers)
 
 
 def parse_server_names(config: str) -> set[str]:

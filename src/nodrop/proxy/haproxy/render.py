@@ -79,10 +79,10 @@ def render_main(shape: MainShape, table: RoutingTable, placed: Placed) -> str:
         *render_web(shape.web_fds, shape.tls_fds, shape.tls_port),
         *render_services(shape.services_fd),
         *render_streams(shape.streams_fd),
-        *shape.manner.slots(render_slots(shape.layout, table, placed)),
     ]
     logging = render_logging(whole=shape.access_log) if shape.log_socket else ()
-    return "\n".join(with_logging(lines, logging)) + "\n"
+    slots = render_slots(shape.layout, table, placed, shape.manner)
+    return "\n".join(with_logging(lines, logging)) + "\n" + slots
 
 
 _UNREADY = "nodrop: no pod of this Service is ready"

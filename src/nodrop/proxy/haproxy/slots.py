@@ -10,8 +10,10 @@ been processed) and not just closed, as HAProxy does with connections that were 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from nodrop.proxy.haproxy.layout import Layout, Placed, SlotClass, Slots
+from nodrop.proxy.haproxy.manner import Manner
 from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
 
 __all__ = ["Slots", "render_slots", "server_name", "slot_name"]
@@ -95,20 +97,36 @@ def server_address(backend: Backend, one: SlotClass) -> str:
     return f"{host}:{backend.port}{_SERVER_OPTIONS[one.mode]}"
 
 
-def render_slots(layout: Layout, table: RoutingTable, placed: Placed) -> list[str]:
-    """All backend sections, with the present servers of those that are in use."""
+def render_slots(layout: Layout, table: RoutingTable, placed: Placed, manner: Manner) -> str:
+    """All backend sections, with the present servers of those that are in use.
+
+    Hundreds are spare and always the same text, and this is written whenever a pod comes or goes.
+    """
     pool_of = {slot: pool for pool, slot in placed.all()}
-    lines = []
+    texts = []
     for slot, one in enumerate(layout.classes()):
-        pool = pool_of.get(slot)
-        backends = table.pools.get(pool, frozenset()) if pool else frozenset()
-        servers = _servers(backends, one, waiting=pool in table.waiting)
-        for section in section_names(slot, one):
-            lines += [f"backend {section}", *_rules(section, slot, one), *servers]
-    return lines
+        if (pool := pool_of.get(slot)) is None:
+            texts.append(_spare(slot, one, manner))
+        else:
+            backends, waiting = table.pools.get(pool, frozenset()), pool in table.waiting
+            texts.append(_slot(slot, one, manner, _servers(backends, one, waiting=waiting)))
+    return "".join(texts)
 
 
 # Private
+
+
+@lru_cache(maxsize=4096)
+def _spare(slot: int, one: SlotClass, manner: Manner) -> str:
+    return _slot(slot, one, manner, _servers((), one, waiting=False))
+
+
+def _slot(slot: int, one: SlotClass, manner: Manner, servers: Iterable[str]) -> str:
+    lines: list[str] = []
+    for section in section_names(slot, one):
+        rules = _rules(section, slot, one)
+        lines += [f"backend {section}", *manner.slot(section), *rules, *servers]
+    return "\n".join(lines) + "\n"
 
 
 def _rules(section: str, slot: int, one: SlotClass) -> Iterable[str]:
