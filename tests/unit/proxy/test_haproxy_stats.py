@@ -22,6 +22,7 @@ def test_stats_are_read_by_column_name_and_missing_columns_are_zero() -> None:
         ("s0", "u1"): PoolStats(in_flight=3, requests=30, errors=9, connection_errors=4)
     }
     assert parse_stats("") == {}
+    assert parse_stats(text + "s1,u2,,,,,,\n", {"s1"}) == {("s1", "u2"): PoolStats(0, 0, 0)}
 
 
 def test_responses_bytes_and_retries_are_read_and_other_sections_are_not() -> None:

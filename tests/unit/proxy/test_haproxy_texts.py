@@ -155,6 +155,9 @@ def test_new_servers_before_old_ones_after_the_maps() -> None:
     assert Served(change.servers).withdrawn() == [("s0", "u0_127.9.2.9_8080")]
     assert Served(change.servers).sections_of("u6") == {"s0", "s0u"}
     assert Served(change.servers).occupied() == {0}
+    emptied = diff_servers(Served({"s1": {"hold": True}}), TABLE, Placed(), LAYOUT)
+    assert emptied.after == ("set server s1/hold state maint",)
+    assert emptied.servers == {}  # as it was configured: nobody looks at it any more
 
 
 def test_reading_answers() -> None:
@@ -167,6 +170,8 @@ def test_reading_answers() -> None:
         "s0": {"u1_1_2": True, "u2_1_2": False},
         "s1u": {"hold": True, "u3": False},
     }
+    spare = "6 s2 1 hold 127.0.0.1 0 5 1\n7 s3 1 hold 127.0.0.1 2 4 1\n"
+    assert parse_servers(spare) == {"s3": {"hold": True}}
     assert parse_map("0x1f a/ s0\n0x2f b/ s1\n") == {"a/": "s0", "b/": "s1"}
 
 
