@@ -50,4 +50,5 @@ class Reason(StrEnum):
     PORT_UNAVAILABLE = "PortUnavailable"  # nodrop: a Service address can't be listened on
     INVALID_ANNOTATION = "InvalidAnnotation"  # nodrop: its value has no meaning
     CERTIFICATE_UNAVAILABLE = "CertificateUnavailable"  # nodrop: a TLS Secret can't be served
+    EXTERNAL_NAME_UNAVAILABLE = "ExternalNameUnavailable"  # nodrop: an Ingress can't reach it
     UNSUPPORTED = "Unsupported"  # nodrop: a field is accepted and has no effect here

@@ -325,14 +325,3 @@ async def test_what_a_pool_cannot_serve_is_told_to_its_service_once(
         await world.settle()
     told = [(event.regarding["metadata"]["name"], event.message) for event in world.feed.emitted]
     assert told == [("web", "Ingress path '/a b' is not served")]
-
-
-async def test_an_ingress_to_a_name_elsewhere_is_refused_with_the_name(world: World) -> None:
-    away = service("away", type="ExternalName", externalName="db.example.org")
-    del away["spec"]["clusterIP"]
-    world.feed.put(away, ingress(path("/away", "away"), host="x", name="to-away"))
-    await world.settle()
-    await world.settle()
-    (event,) = world.feed.emitted
-    assert (event.regarding["metadata"]["name"], event.reason) == ("away", "Unsupported")
-    assert event.message.startswith("an Ingress sends requests to db.example.org: an ExternalName")

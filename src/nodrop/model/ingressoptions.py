@@ -60,6 +60,15 @@ class CanaryRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsRule:
+    """How TLS is spoken to pods. ``name`` empty: the Service's own. ``secret`` is
+    namespace/name; empty: certificates are not checked."""
+
+    name: str = ""
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IngressOptions:
     """All annotations together. None and empty: as without the annotation."""
 
@@ -72,6 +81,9 @@ class IngressOptions:
     use_regex: bool = False
     cookie: Cookie | None = None
     canary: CanaryRule | None = None
+    upstream_host: str = ""
+    single_try: bool = False
+    tls: TlsRule | None = None
     problems: tuple[Problem, ...] = field(default=(), compare=False)
 
 
@@ -91,6 +103,9 @@ def read_options(ingress: Obj) -> IngressOptions:
         use_regex=read.one("use-regex", _boolean, False),
         cookie=_cookie(read),
         canary=_canary(read),
+        upstream_host=read.one("upstream-vhost", _host, ""),
+        single_try=read.one("proxy-next-upstream", _next_upstream, False),
+        tls=_tls(read, ingress["metadata"].get("namespace", "")),
     )
     read.one("proxy-connect-timeout", _fixed_connect, None)
     read.one("backend-protocol", _backend_protocol, None)
@@ -126,6 +141,12 @@ NAMES: Mapping[str, bool] = {
     "canary-by-header": True,
     "canary-by-header-value": True,
     "backend-protocol": True,
+    "upstream-vhost": True,
+    "proxy-next-upstream": True,
+    "proxy-ssl-verify": True,
+    "proxy-ssl-secret": True,
+    "proxy-ssl-name": True,
+    "proxy-ssl-server-name": True,
 }
 
 
@@ -199,6 +220,60 @@ def _canary(read: _Read) -> CanaryRule | None:
         header_value=read.one("canary-by-header-value", _header_value, ""),
     )
     return rule if read.one("canary", _boolean, False) else None
+
+
+def _tls(read: _Read, namespace: str) -> TlsRule | None:
+    """None: nothing is asked for. A name is sent only where it is asked for or checked.
+
+    A Secret whose name can't be read is one that is not there: nobody is trusted then.
+    """
+    verify = read.one("proxy-ssl-verify", _on_off, False)
+    secret = read.one("proxy-ssl-secret", _secret_name, "")
+    name = read.one("proxy-ssl-name", _dns_name, "")
+    sent = read.one("proxy-ssl-server-name", _on_off, False)
+    if verify and "proxy-ssl-secret" not in read.found:
+        key, value = read.found["proxy-ssl-verify"]
+        text = "has no effect without proxy-ssl-secret: its ca.crt says who is trusted"
+        read.problems.append(Problem(key, value, text))
+        verify = False
+    if not verify and not name and not sent:
+        return None
+    whole = secret if "/" in secret else f"{namespace}/{secret}"
+    return TlsRule(name=name, secret=whole if verify else "")
+
+
+def _on_off(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise _Bad('must be "on" or "off"')
+    return text == "on"
+
+
+def _secret_name(text: str) -> str:
+    if not re.fullmatch(r"(?:[a-z0-9.-]{1,63}/)?[a-z0-9.-]{1,253}", text):
+        raise _Bad("must be NAMESPACE/NAME of a Secret, or its NAME")
+    return text
+
+
+def _dns_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", text.lower()):
+        raise _Bad("must be a host name")
+    return text.lower()
+
+
+def _host(text: str) -> str:
+    name, _, port = text.partition(":")
+    if port and not port.isdecimal():
+        raise _Bad("must be a host, with or without a port")
+    return _dns_name(name) + (f":{port}" if port else "")
+
+
+def _next_upstream(text: str) -> bool:
+    if text != "off":
+        raise _Bad(
+            'has no effect unless it is "off": else a safe request goes to another pod when its '
+            "connection fails, any other one when connecting fails"
+        )
+    return True
 
 
 def _boolean(text: str) -> bool:

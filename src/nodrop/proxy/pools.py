@@ -90,25 +90,6 @@ def plan_refusals(services: Iterable[Obj]) -> dict[Listener, str]:
     return refused
 
 
-def plan_external(
-    services: Iterable[Obj], reached: Iterable[ServicePort]
-) -> dict[ServicePort, str]:
-    """Pools of an Ingress that are names elsewhere, with the reason why they are not served."""
-    names = {
-        (_namespace(service), service["metadata"]["name"]): service["spec"].get("externalName", "")
-        for service in services
-        if service.get("spec", {}).get("type") == "ExternalName"
-    }
-    return {
-        pool: (
-            f"an Ingress sends requests to {names[pool[:2]]}: an ExternalName is not served, only "
-            "endpoints of this machine; give the Service a selector or an EndpointSlice"
-        )
-        for pool in reached
-        if pool[:2] in names
-    }
-
-
 def services_by_listener(
     services: Iterable[Obj], node_addresses: Sequence[str]
 ) -> dict[Listener, Obj]:
@@ -131,11 +112,12 @@ def plan_listeners(sources: Sources) -> dict[Listener, ServicePort]:
 
 
 def port_numbers(services: Iterable[Obj]) -> dict[tuple[str, str, str], int]:
-    """(namespace, Service, port name) → port number."""
+    """(namespace, Service, port name) → port number; also of an ExternalName."""
     return {
-        (pool.namespace, pool.service, port["name"]): pool.port
-        for pool, port, _ in _tcp_ports(services)
-        if port.get("name")
+        (_namespace(service), service["metadata"]["name"], port["name"]): port["port"]
+        for service in services
+        for port in (service.get("spec") or {}).get("ports") or ()
+        if port.get("name") and port.get("protocol", "TCP") == "TCP"
     }
 
 

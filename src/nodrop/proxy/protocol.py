@@ -25,13 +25,30 @@ class ServicePort(NamedTuple):
         return f"{self.namespace}/{self.service}:{self.port}"
 
 
+class BackendTls(NamedTuple):
+    """How TLS is spoken to a backend: ``name`` is what it is asked for (SNI).
+
+    ``authority``: its certificate must be for ``name`` and signed by one of these (PEM); empty:
+    it is not checked. ``closed``: it must be, and nobody knows by whom: nothing is sent.
+    """
+
+    name: str
+    authority: str = ""
+    closed: bool = False
+
+
 class Backend(NamedTuple):
-    """One pod of a pool: where it listens. ``pod`` is its uid, ``name`` its pod name."""
+    """One pod of a pool: where it listens. ``pod`` is its uid, ``name`` its pod name.
+
+    Of a host elsewhere, or an endpoint written by hand, ``pod`` is the address. ``tls`` None: as
+    the pool's protocol says, without a name and unchecked.
+    """
 
     pod: str
     name: str
     address: str
     port: int
+    tls: BackendTls | None = None
 
 
 class Listener(NamedTuple):
@@ -74,7 +91,8 @@ class Canary:
 class RouteOptions:
     """What is special about a route; None, False and empty: nothing.
 
-    ``redirect``: a request without TLS is sent to https.
+    ``redirect``: a request without TLS is sent to https. ``upstream_host``: the Host header that
+    pods see. ``single_try``: no pod gets what another one may have got.
     """
 
     server_timeout_ms: int | None = None
@@ -84,6 +102,8 @@ class RouteOptions:
     rewrite: Rewrite | None = None
     cookie: Cookie | None = None
     canary: Canary | None = None
+    upstream_host: str = ""
+    single_try: bool = False
 
 
 @dataclass(frozen=True, slots=True)

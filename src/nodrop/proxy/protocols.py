@@ -32,7 +32,15 @@ def protocol_of(port: Obj) -> AppProtocol:
     >>> protocol_of({"name": "grpc-api"}), protocol_of({"appProtocol": "mysql"}), protocol_of({})
     ('h2c', 'tcp', 'http')
     """
+    return said_protocol(port) or "http"
+
+
+def said_protocol(port: Obj) -> AppProtocol | None:
+    """The same, None where neither ``appProtocol`` nor the name says anything.
+
+    >>> said_protocol({"name": "main"})
+    """
     if app_protocol := port.get("appProtocol"):
         return _APP_PROTOCOLS.get(app_protocol.lower(), "tcp")
     name = (port.get("name") or "").lower()
-    return _NAMES.get(name) or _NAMES.get(name.partition("-")[0], "http")
+    return _NAMES.get(name) or _NAMES.get(name.partition("-")[0])

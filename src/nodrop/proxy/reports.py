@@ -26,7 +26,7 @@ class Reports:
     client: Client | None
     node_addresses: Sequence[str]
     refused: Mapping[Listener, str] = field(default_factory=dict)
-    _unserved: Mapping[ServicePort, str] = field(default_factory=dict)
+    _unserved: dict[Reason, Mapping[ServicePort, str]] = field(default_factory=dict)
     _findings: Collection[Finding] = ()
 
     async def listeners(self, refused: Mapping[Listener, str], sources: Sources) -> None:
@@ -40,17 +40,23 @@ class Reports:
             if (service := owners.get(listener)) is not None:
                 await self._emit(service, Reason.PORT_UNAVAILABLE, why)
 
-    async def pools(self, unserved: Mapping[ServicePort, str], sources: Sources) -> None:
+    async def pools(
+        self,
+        unserved: Mapping[ServicePort, str],
+        sources: Sources,
+        reason: Reason = Reason.UNSUPPORTED,
+    ) -> None:
         """Services of which something is left out."""
-        new = {at: why for at, why in unserved.items() if self._unserved.get(at) != why}
-        self._unserved = unserved
+        before = self._unserved.get(reason, {})
+        new = {at: why for at, why in unserved.items() if before.get(at) != why}
+        self._unserved[reason] = unserved
         if self.client is None:
             return
         for pool, why in sorted(new.items()):
             log.warning("%s: %s", pool, why)
             for service in sources.services:
                 if pool[:2] == (service["metadata"].get("namespace"), service["metadata"]["name"]):
-                    await self._emit(service, Reason.UNSUPPORTED, why)
+                    await self._emit(service, reason, why)
 
     async def ingresses(
         self, findings: Iterable[Finding], uncertified: Mapping[str, str], sources: Sources

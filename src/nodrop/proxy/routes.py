@@ -10,6 +10,7 @@ from nodrop.model.ingressclass import is_ours
 from nodrop.model.ingressoptions import CanaryRule, IngressOptions, read_options
 from nodrop.model.ingresspaths import BadPath, RulePath, read_path
 from nodrop.model.meta import Obj
+from nodrop.proxy.backendtls import PlannedTls, plan_backend_tls
 from nodrop.proxy.certificates import plan_certificates
 from nodrop.proxy.findings import Finding
 from nodrop.proxy.pools import port_numbers
@@ -36,6 +37,7 @@ class Routes:
     default: ServicePort | None = None
     options: dict[Route, RouteOptions] = field(default_factory=dict)
     certificates: tuple[Certificate, ...] = ()
+    tls: PlannedTls = field(default_factory=PlannedTls)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -57,6 +59,9 @@ def plan_routes(sources: Sources) -> Routes:
     for ingress, options in asked:
         if options.canary is not None:
             _add_canary(routes, ingress, options.canary, ports)
+    wishes = [(ingress, options, _pools_of(ingress, ports)) for ingress, options in asked]
+    routes.tls = plan_backend_tls(wishes, sources.secrets, sources.authorities)
+    routes.findings += routes.tls.findings
     return routes
 
 
@@ -143,6 +148,8 @@ def _of(
         hsts_max_age_s=options.hsts_max_age_s,
         rewrite=path.rewrite if path else None,
         cookie=options.cookie,
+        upstream_host=options.upstream_host,
+        single_try=options.single_try,
     )
 
 
@@ -185,6 +192,14 @@ def _paths(ingress: Obj) -> Iterator[tuple[str, str, Obj]]:
         host = (rule.get("host") or "").lower()
         for at, entry in enumerate((rule.get("http") or {}).get("paths") or ()):
             yield f"spec.rules[{index}].http.paths[{at}]", host, entry
+
+
+def _pools_of(ingress: Obj, ports: Ports) -> list[ServicePort]:
+    """Every pool that an Ingress names."""
+    backends = [entry.get("backend") for _, _, entry in _paths(ingress)]
+    backends.append((ingress.get("spec") or {}).get("defaultBackend"))
+    found = (_pool_of(backend, _namespace(ingress), ports) for backend in backends)
+    return [pool for pool in found if pool is not None]
 
 
 def _pool_of(backend: Obj | None, namespace: str, ports: Ports) -> ServicePort | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from nodrop.proxy.backendtls import PlannedTls
+from nodrop.proxy.external import Answer, Externals, backends_at, plan_externals, without_loops
 from nodrop.proxy.pools import (
+    Endpoint,
     Endpoints,
     choose_backends,
     has_coming,
@@ -15,7 +18,7 @@ from nodrop.proxy.pools import (
     plan_listeners,
     plan_protocols,
 )
-from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
+from nodrop.proxy.protocol import AppProtocol, Backend, BackendTls, RoutingTable, ServicePort
 from nodrop.proxy.routes import Routes, plan_routes
 from nodrop.proxy.sources import Sources
 
@@ -42,22 +45,66 @@ def table_of(sources: Sources, endpoints: Endpoints, routes: Routes | None = Non
         certificates=routes.certificates,
     )
     reached = wanted.reached()
-    pools = {
-        pool: choose_backends(endpoints.get(pool, ()), sources.barred) for pool in sorted(reached)
-    }
-    waiting = frozenset(
-        pool
-        for pool, backends in pools.items()
-        if not backends and (pool in sources.served or has_coming(endpoints.get(pool, ())))
-    )
-    protocols, affinity = plan_protocols(sources.services), plan_affinity(sources.services)
+    externals = plan_externals(sources.services, wanted.routed())
+    protocols = {**plan_protocols(sources.services), **externals.protocols}
+    known = _Known(sources, endpoints, externals, protocols, routes.tls)
+    pools = {pool: known.backends(pool) for pool in sorted(reached)}
+    affinity = plan_affinity(sources.services)
     return replace(
         wanted,
         pools=pools,
-        waiting=waiting,
-        protocols={pool: one for pool, one in protocols.items() if pool in reached},
+        waiting=frozenset(pool for pool, some in pools.items() if not some and known.waits(pool)),
+        protocols={
+            pool: one for pool, one in protocols.items() if pool in reached and one != "http"
+        },
         affinity={pool: one for pool, one in affinity.items() if pool in reached},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Who serves a pool: its own endpoints, another pool's, or the addresses of a host."""
+
+    sources: Sources
+    endpoints: Endpoints
+    externals: Externals
+    protocols: Mapping[ServicePort, AppProtocol]
+    tls: PlannedTls
+
+    def backends(self, pool: ServicePort) -> frozenset[Backend]:
+        place = self.externals.places.get(pool)
+        if place is None:
+            found = choose_backends(self._members(pool), self.sources.barred)
+        else:
+            answer = self.sources.answers.get(place.host, Answer())
+            answer = without_loops(place, answer, self.sources.ingress_ports)
+            found = backends_at(place, answer)
+        if self.protocols.get(pool) != "https":
+            return found
+        return self._with_tls(pool, found, place.host if place else "")
+
+    def _with_tls(
+        self, pool: ServicePort, found: frozenset[Backend], host: str
+    ) -> frozenset[Backend]:
+        """A host elsewhere is always told which name is meant: it may have several certificates.
+
+        A Service's own name is the one that certificates inside a cluster are made for.
+        """
+        tls = self.tls.tls.get(pool, BackendTls(host) if host else None)
+        if tls is None:
+            return found
+        name = tls.name or host or f"{pool.service}.{pool.namespace}.svc"
+        return frozenset(one._replace(tls=tls._replace(name=name)) for one in found)
+
+    def waits(self, pool: ServicePort) -> bool:
+        """Whether somebody is on the way, so that requests had better wait."""
+        place = self.externals.places.get(pool)
+        if place is not None:
+            return place.host not in self.sources.answers
+        return pool in self.sources.served or has_coming(self._members(pool))
+
+    def _members(self, pool: ServicePort) -> Sequence[Endpoint]:
+        return self.endpoints.get(self.externals.aliases.get(pool, pool), ())
 
 
 # What changed, for logs and the decision trace.

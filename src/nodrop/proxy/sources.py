@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nodrop.model.meta import Obj
+from nodrop.proxy.external import Answer
 from nodrop.proxy.protocol import Certificate, ServicePort
 
 
@@ -15,7 +16,9 @@ class Sources:
 
     ``terminating`` pods are being ended though their slices may not say so yet; ``barred`` ones
     get no traffic whatever the slices say. ``served`` are pools that had a pod a moment ago.
-    ``certificates`` are in use now. ``node_addresses`` are where NodePorts are listened on.
+    ``certificates`` and ``authorities`` (by Secret) are in use now. ``node_addresses`` are where
+    NodePorts are listened on, ``ingress_ports`` where the Ingress is. ``answers`` are the hosts
+    that were looked up.
     """
 
     services: Sequence[Obj] = ()
@@ -28,3 +31,6 @@ class Sources:
     barred: Collection[str] = frozenset()
     served: Collection[ServicePort] = frozenset()
     node_addresses: Sequence[str] = ("127.0.0.1",)
+    ingress_ports: Collection[int] = ()
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)

@@ -13,13 +13,15 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.client.traffic import Withdrawn
+from nodrop.events import Reason
 from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SECRET, SERVICE, Kind
 from nodrop.model.meta import Obj, Uid
+from nodrop.proxy.external import plan_externals, plan_troubles
 from nodrop.proxy.late import LateRemovals
+from nodrop.proxy.names import Lookup, Names, no_lookup
 from nodrop.proxy.pools import (
     Endpoint,
     plan_endpoints,
-    plan_external,
     plan_refusals,
     pods_in_slices,
     pools_by_pod,
@@ -51,13 +53,16 @@ _DRAIN_ANSWER_S = 0.5
 #: Requests to a pool that has just lost its last pod are held so long: the next pod of a
 #: Recreate rollout exists only after the last one is gone.
 _SERVED_S = 2.0
+#: How long the first table waits for names.
+_FIRST_NAMES_S = 2.0
 
 
 class ProxySync:
     """Keeps the data plane at the table of the present objects; withdraws pods in order.
 
     ``client`` records Events about Services that can't be listened on; without it nothing is
-    recorded. ``node_addresses`` are where NodePorts are listened on. ``recall`` tells which pods an
+    recorded. ``node_addresses`` are where NodePorts are listened on, ``ingress_ports`` where the
+    Ingress is; ``lookup`` finds the hosts of ExternalNames. ``recall`` tells which pods an
     engine before this one has withdrawn for good: the first table waits for it;
     ``recall_certificates`` which certificates it served, for Secrets that broke. ``late`` is for
     rehearsals in cluster-faithful mode only: the data plane learns of removals late.
@@ -70,6 +75,8 @@ class ProxySync:
         *,
         client: Client | None = None,
         node_addresses: Sequence[str] = ("127.0.0.1",),
+        ingress_ports: Collection[int] = (),
+        lookup: Lookup = no_lookup,
         recall: Callable[[], Awaitable[Collection[str]]] | None = None,
         recall_certificates: Callable[[], tuple[Certificate, ...]] | None = None,
         late: LateRemovals | None = None,
@@ -77,6 +84,8 @@ class ProxySync:
         self._cache = cache
         self._proxy = proxy
         self._node_addresses = tuple(node_addresses)
+        self._ingress_ports = frozenset(ingress_ports)
+        self._names = Names(lookup, changed=self._poke)
         self._recall = recall
         self._recall_certificates = recall_certificates
         self._late = late
@@ -92,6 +101,7 @@ class ProxySync:
         self._unserved: Mapping[ServicePort, str] = {}
         self._uncertified: Mapping[str, str] = {}
         self._certificates: tuple[Certificate, ...] = ()
+        self._authorities: Mapping[str, str] = {}
         self._reports = Reports(client, self._node_addresses)
         self._served_until: dict[ServicePort, float] = {}
         self._pools_of: Mapping[str, Sequence[Sequence[Endpoint]]] | None = None
@@ -118,8 +128,17 @@ class ProxySync:
         await self._cache.synced()
         self._poke()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._names.run(), name="names")
+            await self._first_names()
             group.create_task(self._follow(), name="proxy sync")
             group.create_task(self._verify(), name="proxy verification")
+
+    async def _first_names(self) -> None:
+        """The first table has the hosts that an engine before us served."""
+        sources = self._sources()
+        routed = table_of(sources, plan_endpoints(sources)).routed()
+        self._names.follow(plan_externals(sources.services, routed).hosts())
+        await self._names.settled(_FIRST_NAMES_S)
 
     def apply_anew(self) -> None:
         """Have the table applied again, though it is the same: the proxy itself is to change."""
@@ -276,13 +295,17 @@ class ProxySync:
         table = self._as_known(table_of(sources, plan_endpoints(sources), routes))
         if table != self._applied:
             await self._apply(table)
+        self._authorities = routes.tls.authorities
         async with self._moved:
             self._acknowledged = number
             self._moved.notify_all()
         refused = {**self._unheld, **plan_refusals(sources.services)}
         await self._reports.listeners(refused, sources)
-        external = plan_external(sources.services, table.routed())
-        await self._reports.pools({**self._unserved, **external}, sources)
+        externals = plan_externals(sources.services, table.routed())
+        self._names.follow(externals.hosts())
+        await self._reports.pools(self._unserved, sources)
+        troubles = plan_troubles(externals, sources.answers, sources.ingress_ports)
+        await self._reports.pools(troubles, sources, Reason.EXTERNAL_NAME_UNAVAILABLE)
         await self._reports.ingresses(routes.findings, self._uncertified, sources)
 
     def _as_known(self, table: RoutingTable) -> RoutingTable:
@@ -320,6 +343,9 @@ class ProxySync:
             barred=frozenset(self._barred),
             served=self._just_served(),
             node_addresses=self._node_addresses,
+            ingress_ports=self._ingress_ports,
+            authorities=self._authorities,
+            answers=dict(self._names.answers),
         )
 
     def _drop_forgotten(self, slices: Sequence[Obj]) -> None:

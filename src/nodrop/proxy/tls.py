@@ -43,13 +43,24 @@ def read_secret(secret: Obj) -> Pair:
     return _read_pair(str(data.get("tls.crt") or ""), str(data.get("tls.key") or ""))
 
 
+def read_authority(secret: Obj) -> str:
+    """The certificates under ``ca.crt`` as PEM. Raises BadPair, saying what is wrong."""
+    return _read_authority(str((secret.get("data") or {}).get("ca.crt") or ""))
+
+
 # Private
+
+
+@lru_cache(maxsize=128)
+def _read_authority(chain_base64: str) -> str:
+    chain = _certificates("ca.crt", _decoded("ca.crt", chain_base64))
+    return b"".join(one.public_bytes(Encoding.PEM) for one in chain).decode()
 
 
 @lru_cache(maxsize=512)
 def _read_pair(chain_base64: str, key_base64: str) -> Pair:
     """Cached: every new table asks again, and reading takes a while."""
-    chain = _certificates(_decoded("tls.crt", chain_base64))
+    chain = _certificates("tls.crt", _decoded("tls.crt", chain_base64))
     key_pem = _decoded("tls.key", key_base64)
     try:
         key = load_pem_private_key(key_pem, password=None)
@@ -74,11 +85,11 @@ def _decoded(name: str, text: str) -> bytes:
         raise BadPair(f"{name}: not base64") from None
 
 
-def _certificates(pem: bytes) -> list[x509.Certificate]:
+def _certificates(name: str, pem: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:
-        raise BadPair("tls.crt: not a certificate in PEM") from None
+        raise BadPair(f"{name}: not a certificate in PEM") from None
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ from nodrop.model.errors import ApiError
 from nodrop.model.kinds import KINDS
 from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.names import system_lookup
 from nodrop.proxy.protocol import Proxy
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import OWN_WRITES, Allocation
@@ -156,7 +157,7 @@ def build(
     proxies_changed = asyncio.Event()
     runtime = ProcessRuntime(keeper)
     announced = ObservedProxy(AnnouncedProxy(proxy, proxies_changed), observation.instruments)
-    sync = _sync(cache, client, announced, runtime, proxy.certificates, bind, rehearsal)
+    sync = _sync(cache, client, announced, runtime, proxy.certificates, bind, ingress, rehearsal)
     proxy.on_lost = sync.apply_anew  # what a restarted HAProxy serves is read back and mended
     prober = EveryProber(runtime)
     agent = Agent(
@@ -201,6 +202,7 @@ def _sync(
     runtime: ProcessRuntime,
     certificates: Certificates,
     bind: Sequence[str],
+    ingress: IngressSockets,
     rehearsal: Rehearsal | None,
 ) -> ProxySync:
     return ProxySync(
@@ -208,6 +210,8 @@ def _sync(
         proxy,
         client=client,
         node_addresses=bind or (_NODE_PORTS_AT,),
+        ingress_ports=(ingress.http_port, *((ingress.https_port,) if ingress.https else ())),
+        lookup=system_lookup,
         recall=partial(recall_withdrawn, runtime),
         recall_certificates=certificates.stored,
         late=late_of(rehearsal),

@@ -14,6 +14,7 @@ from nodrop.model.ingressoptions import (
     CanaryRule,
     Cookie,
     IngressOptions,
+    TlsRule,
     read_options,
 )
 from nodrop.model.meta import Obj
@@ -49,6 +50,12 @@ def raw(annotations: dict[str, str]) -> Obj:
         ("canary", "true", IngressOptions(canary=CanaryRule())),
         ("canary", "false", PLAIN),
         ("backend-protocol", "HTTP", PLAIN),
+        ("upstream-vhost", "A.example:8443", IngressOptions(upstream_host="a.example:8443")),
+        ("proxy-next-upstream", "off", IngressOptions(single_try=True)),
+        ("proxy-ssl-name", "A.example", IngressOptions(tls=TlsRule(name="a.example"))),
+        ("proxy-ssl-server-name", "on", IngressOptions(tls=TlsRule())),
+        ("proxy-ssl-verify", "off", PLAIN),
+        ("proxy-ssl-secret", "shop/ca", PLAIN),
     ],
 )  # fmt: skip
 def test_both_prefixes_mean_the_same(
@@ -76,6 +83,16 @@ def test_several_make_one_option() -> None:
     assert options.canary == CanaryRule(weight=2500, header="x-new", header_value="yes")
 
 
+def test_certificates_of_pods_are_checked_against_a_secret() -> None:
+    asked = ingress(proxy_ssl_verify="on", proxy_ssl_secret="shop/ca")
+    assert read_options(asked).tls == TlsRule(secret="shop/ca")
+    asked["metadata"]["namespace"] = "other"
+    asked["metadata"]["annotations"][OURS + "proxy-ssl-secret"] = "ca"
+    assert read_options(asked).tls == TlsRule(secret="other/ca")
+    asked["metadata"]["annotations"][OURS + "proxy-ssl-secret"] = "not a name"
+    assert read_options(asked).tls == TlsRule(secret="other/"), "nobody is trusted then"
+
+
 def test_ours_counts_where_both_are_set() -> None:
     both = {OURS + "proxy-body-size": "1k", NGINX + "proxy-body-size": "2k"}
     assert read_options(raw(both)).body_limit_bytes == 1024
@@ -91,6 +108,9 @@ def test_ours_counts_where_both_are_set() -> None:
         ("session-cookie-samesite", "lax"), ("canary-weight", "-1"), ("canary-weight", "101"),
         ("canary-by-header", "a:b"), ("canary-by-header-value", ".*"), ("hsts-max-age", "1y"),
         ("proxy-connect-timeout", "5"), ("backend-protocol", "GRPC"), ("no-such-thing", "1"),
+        ("upstream-vhost", "a b"), ("upstream-vhost", "a:b"), ("proxy-next-upstream", "error"),
+        ("proxy-ssl-verify", "on"), ("proxy-ssl-verify", "true"), ("proxy-ssl-name", "a|b"),
+        ("proxy-ssl-secret", "a/b/c"), ("proxy-ssl-server-name", "1"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_told_with_its_name_and_has_no_effect(name: str, value: str) -> None:

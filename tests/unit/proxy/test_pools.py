@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from nodrop.proxy.pools import plan_external
-from nodrop.proxy.protocol import ServicePort
 from nodrop.proxy.routing import plan_table
 from nodrop.proxy.sources import Sources
 from tests.unit.proxy.objects import endpoint, endpoint_slice, ingress, path, service
@@ -47,10 +45,3 @@ def test_a_headless_service_has_endpoints_for_an_ingress_and_no_listener() -> No
     assert table.pods() == {"uid-a"}
     assert not table.listeners
     assert plan_table(Sources(services=sources.services, slices=sources.slices)).pools == {}
-
-
-def test_only_pools_of_an_ingress_are_refused_for_being_a_name() -> None:
-    away = service("away", type="ExternalName", externalName="db.example.org")
-    pool, web = ServicePort("default", "away", 80), ServicePort("default", "web", 80)
-    assert set(plan_external([away, service()], {pool, web})) == {pool}
-    assert plan_external([away], ()) == {}

@@ -21,6 +21,8 @@ _DONE = (
     "New version created",
     "New empty certificate store",
     "Transaction created",
+    "New CA file created",
+    "transaction created for CA",
     "Entry '",  # … deleted in crtlist
     "Certificate '",  # … deleted
 )

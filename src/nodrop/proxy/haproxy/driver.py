@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected, refusal_of
+from nodrop.proxy.haproxy.authorities import admit, loaded
 from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.edge import Edge
 from nodrop.proxy.haproxy.files import MainFiles
@@ -58,7 +59,7 @@ log = logging.getLogger(__name__)
 
 _SERVICES_SOCKET, _STREAMS_SOCKET = "proxy/services", "proxy/streams"
 #: Changes with the frontends and maps: a main that an older nodrop started is replaced.
-_FRONTENDS = "frontends=2"
+_FRONTENDS = "frontends=3"
 _TRIES = 5
 
 
@@ -269,7 +270,7 @@ class HAProxy:
     async def _change(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
         """New pods first, before the files, which take a moment; whoever leaves goes last."""
         change = diff_servers(self._served, table, placed, self._layout)
-        refusal = await refusal_of(admin.execute(change.before))
+        refusal = await refusal_of(admit(admin, self._served, change))
         self._write_files(table, placed)
         if refusal is None:
             refusal = await refusal_of(self._replace_maps(admin, table, placed))
@@ -323,7 +324,7 @@ class HAProxy:
         names = [name for name in MAPS if f"({name})" in known]
         maps = {name: parse_map(await admin.ask(f"show map {name}")) for name in names}
         await self.certificates.read_back(admin)
-        return Served(servers, maps)
+        return Served(servers, maps, await loaded(admin))
 
     async def _start_main(self) -> None:
         process = await self._processes.next(MAIN, self._shape())
@@ -384,6 +385,7 @@ class HAProxy:
         self._files.write_maps(table, placed)
         if self._main is not None:
             self._files.write(self._main.config, self._main_config(self._main, table, placed))
+            self._files.drop_authorities(table)
 
     async def _sweep(self, admin: AdminSocket) -> None:
         """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""

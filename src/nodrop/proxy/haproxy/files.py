@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodrop.proxy.haproxy.layout import Placed, parse_placed, render_placed
+from nodrop.proxy.haproxy.plan import authorities_of
 from nodrop.proxy.haproxy.processes import write_atomically
 from nodrop.proxy.haproxy.render import render_map, render_maps
+from nodrop.proxy.haproxy.slots import AUTHORITY_FOLDER
 from nodrop.proxy.protocol import RoutingTable
 
 _SLOTS = "slots.json"
@@ -26,8 +28,20 @@ class MainFiles:
             self._written[name] = text
 
     def write_maps(self, table: RoutingTable, placed: Placed) -> None:
+        """The maps, and the files of authorities that the configuration names."""
         for name, entries in render_maps(table, placed).items():
             self.write(name, render_map(entries))
+        for name, pem in authorities_of(table).items():
+            (self.folder / AUTHORITY_FOLDER).mkdir(exist_ok=True)
+            self.write(name, pem)
+
+    def drop_authorities(self, table: RoutingTable) -> None:
+        """Remove those that the configuration, written before, names no more."""
+        used = authorities_of(table)
+        for path in (self.folder / AUTHORITY_FOLDER).glob("*.pem"):
+            if (name := f"{AUTHORITY_FOLDER}/{path.name}") not in used:
+                path.unlink(missing_ok=True)
+                self._written.pop(name, None)
 
     def write_placed(self, placed: Placed) -> None:
         self.write(_SLOTS, render_placed(placed))

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from nodrop.proxy.protocol import Backend, Certificate, Listener, Route, RoutingTable, ServicePort
 
 _POD = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _HOST = re.compile(r"[a-z0-9.*_-]*")
 #: Printable ASCII: anything else arrives percent-encoded. ``#`` ends the keys of Exact paths.
 _PATH = re.compile(r"/[!-~]*")
@@ -59,6 +60,8 @@ def _backend_trouble(backend: Backend) -> str:
         return f"endpoint {backend.name!r} is not served: {backend.address!r} is no address"
     if not 1 <= backend.port <= 65535:
         return f"endpoint {backend.name!r} is not served: {backend.port} is no port"
+    if backend.tls and not _NAME.fullmatch(backend.tls.name):
+        return f"endpoint {backend.name!r} is not served: {backend.tls.name!r} is no host"
     return ""
 
 

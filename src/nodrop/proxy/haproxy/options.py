@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from nodrop.model.ingressoptions import WEIGHT_PARTS
 from nodrop.model.ingresspaths import Rewrite
-from nodrop.proxy.haproxy.slots import Slots, slot_name
+from nodrop.proxy.haproxy.slots import UNSAFE, Slots, slot_name
 from nodrop.proxy.protocol import Canary, RouteOptions, RoutingTable
 
 #: Maps of regular expressions: path → new path, cookies → server, headers → always or never.
@@ -24,7 +24,7 @@ REWRITES, COOKIES, HEADERS = "rewrites.map", "cookies.map", "headers.map"
 
 _FIELDS = (
     "flags", "slot", "timeout", "limit", "rewrite", "cookie", "attributes", "canary", "weight",
-    "header", "hsts",
+    "header", "hsts", "host",
 )  # fmt: skip
 
 
@@ -75,6 +75,11 @@ def _values(options: RouteOptions, slots: Slots, tls: bool) -> dict[str, str]:
     if options.cookie is not None:
         flags += "a"
         values |= {"cookie": options.cookie.name, "attributes": options.cookie.attributes}
+    if options.upstream_host:
+        flags += "v"
+        values["host"] = options.upstream_host
+    if options.single_try:
+        flags += "u"
     if (canary := options.canary) is not None:
         flags += "ch" if canary.header else "c"
         values |= {"canary": slot_name(slots[canary.pool]), "weight": str(canary.weight)}
@@ -143,6 +148,8 @@ OPTION_RULES = [
     f"  http-request set-var(txn.slot) {_field('canary')} {_if('c')} {_SAID}",
     f"  http-request set-var(txn.slot) {_field('canary')} {_if('c')} {_NOT_SAID}"
     f" {{ rand({WEIGHT_PARTS}),sub(txn.weight) lt 0 }}",
+    f"  http-request set-var(txn.unsafe) str({UNSAFE}) {_if('u')}",
+    f"  http-request set-header Host %[{_field('host')}] {_if('v')}",
 ]
 
 #: Answers to other requests leave them at the first.

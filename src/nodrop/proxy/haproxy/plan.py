@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nodrop.proxy.haproxy.layout import Layout, Placed, SlotClass
+from nodrop.proxy.haproxy.layout import Layout, Placed
 from nodrop.proxy.haproxy.slots import (
     HOLD,
+    authority_file,
     pod_of_server,
     section_names,
-    server_address,
-    server_name,
+    server_addresses,
     slot_of_section,
 )
-from nodrop.proxy.protocol import Backend, RoutingTable
+from nodrop.proxy.protocol import RoutingTable
 
 #: srv_admin_state bits that don't keep a server from working: "disabled in the configuration",
 #: which stays set after the server was made ready.
@@ -28,10 +28,12 @@ Servers = dict[str, dict[str, bool]]
 
 @dataclass(slots=True)
 class Served:
-    """What the main process holds: the servers of its slots' sections, and its maps."""
+    """What the main process holds: the servers of its slots' sections, its maps, and the files
+    that certificates of servers are checked against."""
 
     servers: Servers = field(default_factory=dict)
     maps: dict[str, dict[str, str]] = field(default_factory=dict)
+    authorities: set[str] = field(default_factory=set)
 
     def routes_like(self, other: Served) -> bool:
         """Whether the same servers take requests, and requests find them by the same maps."""
@@ -72,11 +74,15 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Commands in two steps, between which the maps change: new pods first, old ones last."""
+    """Commands in two steps, between which the maps change: new pods first, old ones last.
+
+    ``authorities`` are files that must be loaded before: name → content.
+    """
 
     before: tuple[str, ...]
     after: tuple[str, ...]
     servers: Servers
+    authorities: Mapping[str, str] = field(default_factory=dict)
 
 
 def diff_servers(served: Served, table: RoutingTable, placed: Placed, layout: Layout) -> Change:
@@ -92,7 +98,19 @@ def diff_servers(served: Served, table: RoutingTable, placed: Placed, layout: La
         for name, ready in sorted(have.items()):
             if ready and name not in want:
                 after.append(f"set server {section}/{name} state maint")
-    return Change(tuple(before), tuple(after), _servers_after(served, wanted))
+    needed = authorities_of(table)
+    missing = {file: pem for file, pem in needed.items() if file not in served.authorities}
+    return Change(tuple(before), tuple(after), _servers_after(served, wanted), missing)
+
+
+def authorities_of(table: RoutingTable) -> dict[str, str]:
+    """All that some backend's certificate is checked against: file name → content."""
+    return {
+        authority_file(backend.tls.authority): backend.tls.authority
+        for backends in table.pools.values()
+        for backend in backends
+        if backend.tls and backend.tls.authority
+    }
 
 
 #: Section → server name → its address and options; the hold server is there from the start.
@@ -103,15 +121,11 @@ def _wanted(table: RoutingTable, placed: Placed, layout: Layout) -> _Wanted:
     wanted: _Wanted = {}
     classes = layout.classes()
     for pool, slot in placed.all():
-        servers = _addresses(table.pools.get(pool, frozenset()), classes[slot])
+        servers = server_addresses(table.pools.get(pool, frozenset()), classes[slot])
         if pool in table.waiting:
             servers[HOLD] = ""
         wanted |= dict.fromkeys(section_names(slot, classes[slot]), servers)
     return wanted
-
-
-def _addresses(backends: frozenset[Backend], one: SlotClass) -> dict[str, str]:
-    return {server_name(backend): server_address(backend, one) for backend in backends}
 
 
 def _admit(server: str, address: str, ready: bool | None) -> list[str]:

@@ -14,6 +14,7 @@ import logging
 from dataclasses import dataclass, field
 
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
+from nodrop.proxy.haproxy.authorities import admit, loaded
 from nodrop.proxy.haproxy.layout import Layout, Placed, parse_layout, parse_placed
 from nodrop.proxy.haproxy.plan import (
     Change,
@@ -108,7 +109,7 @@ class RetiredMains:
                     if one.layout and one.placed.all()
                     else only_withdraw(one.served, table)
                 )
-                await admin.execute(change.before)
+                await admit(admin, one.served, change)
                 await admin.execute(change.after)
                 one.served.servers = change.servers
             except ProxyFailure as failure:
@@ -176,7 +177,8 @@ class RetiredMains:
         async with self._opening:
             if one.admin is None or one.admin.broken:
                 one.admin = await AdminSocket.open(self._processes.admin_path(one.process))
-                one.served = Served(parse_servers(await one.admin.ask("show servers state")))
+                servers = parse_servers(await one.admin.ask("show servers state"))
+                one.served = Served(servers, authorities=await loaded(one.admin))
             return one.admin
 
     async def _give_up(self, one: _Retired, failure: ProxyFailure) -> None:

@@ -9,12 +9,13 @@ been processed) and not just closed, as HAProxy does with connections that were 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from nodrop.proxy.haproxy.layout import Layout, Placed, SlotClass, Slots
 from nodrop.proxy.haproxy.manner import Manner
-from nodrop.proxy.protocol import Backend, RoutingTable, ServicePort
+from nodrop.proxy.protocol import Backend, BackendTls, RoutingTable, ServicePort
 
 __all__ = ["Slots", "render_slots", "server_name", "slot_name"]
 
@@ -22,23 +23,20 @@ __all__ = ["Slots", "render_slots", "server_name", "slot_name"]
 HOLD = "hold"
 
 #: Sections take requests (``s7``, ``s7u``) or connections of TCP Services (``t8``).
-_REQUESTS, _STREAMS, _UNSAFE = "s", "t", "u"
+_REQUESTS, _STREAMS, UNSAFE = "s", "t", "u"
 #: In a frontend, before its ``use_backend``: where what must not be sent twice goes.
 MARK_UNSAFE = (
-    f"  http-request set-var(txn.unsafe) str({_UNSAFE}) unless {{ method GET HEAD OPTIONS TRACE }}"
+    f"  http-request set-var(txn.unsafe) str({UNSAFE}) unless {{ method GET HEAD OPTIONS TRACE }}"
 )
 #: The section of the slot whose name is in ``txn.slot``.
 SLOT = "%[var(txn.slot),concat(,txn.unsafe)]"
 
+#: Where files of authorities are, relative to the folder that HAProxy runs in.
+AUTHORITY_FOLDER = "authorities"
+
 #: A pooled connection unused for this long is closed: apps that close idle connections early
 #: would otherwise race with the next request (measured: 100 ms lost none, 500 ms some).
 _POOLED = "pool-purge-delay 100ms"
-_SERVER_OPTIONS = {
-    "http": f" {_POOLED}",
-    "h2c": f" proto h2 {_POOLED}",
-    "https": f" ssl verify none {_POOLED}",
-    "tcp": "",
-}
 
 
 #: What only a backend can do for a route with options: see options.py.
@@ -62,12 +60,12 @@ def section_names(slot: int, one: SlotClass) -> tuple[str, ...]:
     """The backend sections of a slot."""
     if one.mode == "tcp":
         return (stream_slot_name(slot),)
-    return (slot_name(slot), slot_name(slot) + _UNSAFE)
+    return (slot_name(slot), slot_name(slot) + UNSAFE)
 
 
 def slot_of_section(name: str) -> int | None:
     """The number in a section's name; None for a section that is no slot."""
-    number = name[1:].removesuffix(_UNSAFE)
+    number = name[1:].removesuffix(UNSAFE)
     return int(number) if name[:1] in (_REQUESTS, _STREAMS) and number.isdecimal() else None
 
 
@@ -83,7 +81,8 @@ def owners_of(placed: Placed, layout: Layout) -> dict[str, ServicePort]:
 
 def server_name(backend: Backend) -> str:
     """Names a server after all that it is, so that it can be read back from HAProxy."""
-    return f"{backend.pod}_{backend.address}_{backend.port}"
+    tls = f"-{_digest(backend.tls)}" if backend.tls else ""
+    return f"{backend.pod}_{backend.address}_{backend.port}{tls}"
 
 
 def pod_of_server(name: str) -> str:
@@ -94,7 +93,27 @@ def pod_of_server(name: str) -> str:
 def server_address(backend: Backend, one: SlotClass) -> str:
     """Where a server is and how it is spoken to."""
     host = f"[{backend.address}]" if ":" in backend.address else backend.address
-    return f"{host}:{backend.port}{_SERVER_OPTIONS[one.mode]}"
+    spoken = {
+        "http": _POOLED,
+        "h2c": f"proto h2 {_POOLED}",
+        "https": f"ssl {_checked(backend.tls)} {_POOLED}",
+        "tcp": "",
+    }
+    return f"{host}:{backend.port} {spoken[one.mode]}".rstrip()
+
+
+def server_addresses(backends: Iterable[Backend], one: SlotClass) -> dict[str, str]:
+    """Server → where it is and how it is spoken to, of those that may be spoken to."""
+    return {
+        server_name(backend): server_address(backend, one)
+        for backend in sorted(backends)
+        if not (one.mode == "https" and backend.tls and backend.tls.closed)
+    }
+
+
+def authority_file(pem: str) -> str:
+    """The file of certificates that may sign those of backends, named after what it holds."""
+    return f"{AUTHORITY_FOLDER}/{_digest((pem,))}.pem"
 
 
 def render_slots(layout: Layout, table: RoutingTable, placed: Placed, manner: Manner) -> str:
@@ -129,11 +148,26 @@ def _slot(slot: int, one: SlotClass, manner: Manner, servers: Iterable[str]) -> 
     return "\n".join(lines) + "\n"
 
 
+def _checked(tls: BackendTls | None) -> str:
+    if tls is None:
+        return "verify none"
+    if not tls.authority:
+        return f"verify none sni str({tls.name})"
+    return (
+        f"verify required ca-file {authority_file(tls.authority)} verifyhost {tls.name}"
+        f" sni str({tls.name})"
+    )
+
+
+def _digest(parts: Iterable[object]) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
 def _rules(section: str, slot: int, one: SlotClass) -> Iterable[str]:
     yield "  balance roundrobin"
     if one.mode != "tcp":
         yield from _ROUTE_OPTIONS
-    unsafe = section.endswith(_UNSAFE)
+    unsafe = section.endswith(UNSAFE)
     if one.mode == "tcp":
         yield "  mode tcp"
         yield "  timeout server 24h"
@@ -144,12 +178,12 @@ def _rules(section: str, slot: int, one: SlotClass) -> Iterable[str]:
     if one.affinity_s and not unsafe:
         yield f"  stick-table type ipv6 size 100k expire {one.affinity_s}s"
     if one.affinity_s:
-        yield f"  stick on src table {section.removesuffix(_UNSAFE)}"
+        yield f"  stick on src table {section.removesuffix(UNSAFE)}"
 
 
 def _servers(backends: Collection[Backend], one: SlotClass, *, waiting: bool) -> list[str]:
     hold = f"  server {HOLD} 127.0.0.1:1 backup" + ("" if waiting else " disabled")
     return [
-        *(f"  server {server_name(b)} {server_address(b, one)}" for b in sorted(backends)),
+        *(f"  server {name} {at}" for name, at in server_addresses(backends, one).items()),
         hold,
     ]
