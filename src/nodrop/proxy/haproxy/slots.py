@@ -37,6 +37,8 @@ AUTHORITY_FOLDER = "authorities"
 #: A pooled connection unused for this long is closed: apps that close idle connections early
 #: would otherwise race with the next request (measured: 100 ms lost none, 500 ms some).
 _POOLED = "pool-purge-delay 100ms"
+#: Those of TLS depend on the backend.
+_SERVER_OPTIONS = {"http": f" {_POOLED}", "h2c": f" proto h2 {_POOLED}", "tcp": ""}
 
 
 #: What only a backend can do for a route with options: see options.py.
@@ -93,13 +95,9 @@ def pod_of_server(name: str) -> str:
 def server_address(backend: Backend, one: SlotClass) -> str:
     """Where a server is and how it is spoken to."""
     host = f"[{backend.address}]" if ":" in backend.address else backend.address
-    spoken = {
-        "http": _POOLED,
-        "h2c": f"proto h2 {_POOLED}",
-        "https": f"ssl {_checked(backend.tls)} {_POOLED}",
-        "tcp": "",
-    }
-    return f"{host}:{backend.port} {spoken[one.mode]}".rstrip()
+    if one.mode == "https":
+        return f"{host}:{backend.port} ssl {_tls_options(backend.tls)} {_POOLED}"
+    return f"{host}:{backend.port}{_SERVER_OPTIONS[one.mode]}"
 
 
 def server_addresses(backends: Iterable[Backend], one: SlotClass) -> dict[str, str]:
@@ -111,6 +109,7 @@ def server_addresses(backends: Iterable[Backend], one: SlotClass) -> dict[str, s
     }
 
 
+@lru_cache(maxsize=128)
 def authority_file(pem: str) -> str:
     """The file of certificates that may sign those of backends, named after what it holds."""
     return f"{AUTHORITY_FOLDER}/{_digest((pem,))}.pem"
@@ -148,7 +147,7 @@ def _slot(slot: int, one: SlotClass, manner: Manner, servers: Iterable[str]) -> 
     return "\n".join(lines) + "\n"
 
 
-def _checked(tls: BackendTls | None) -> str:
+def _tls_options(tls: BackendTls | None) -> str:
     if tls is None:
         return "verify none"
     if not tls.authority:
