@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from nodrop.agent.sessions import ProcessSessions
+from nodrop.apiserver.accounts import AccountTokens
 from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
 from nodrop.apiserver.certificates import (
@@ -19,6 +20,7 @@ from nodrop.apiserver.certificates import (
     server_context,
     write_private,
 )
+from nodrop.apiserver.jws import SigningKey
 from nodrop.apiserver.limits import Limits
 from nodrop.apiserver.logs import FileLogs
 from nodrop.apiserver.users import Users
@@ -60,10 +62,11 @@ async def serving(
     store = SqliteStore(state.database)
     registry = Registry(store, clock, ALLOCATION, random.Random(7))
     registry.ensure(initial_roles())
+    accounts = AccountTokens(SigningKey(state.account_key), registry, clock)
     logs = FileLogs(state.pods, registry.get, clock)
     app = build_app(
         registry,
-        auth=Auth(token, Users(state.users)),
+        auth=Auth(token, Users(state.users), accounts),
         logs=logs,
         executor=ProcessSessions(state.keeper_socket),
         clock=clock,

@@ -57,6 +57,11 @@ class StateDir:
         return self.pki / "users.json"
 
     @property
+    def account_key(self) -> Path:
+        """Signs the tokens of service accounts."""
+        return self.pki / "sa.key"
+
+    @property
     def keeper(self) -> Path:
         """The keeper's records, one file a process."""
         return self.root / "keeper"

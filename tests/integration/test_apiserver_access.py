@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -23,6 +25,7 @@ from nodrop.model.kinds import (
     CONFIGMAP,
     ROLE,
     ROLEBINDING,
+    SERVICEACCOUNT,
 )
 from nodrop.model.meta import Obj, ObjectKey
 from tests.serving import Served, serving
@@ -32,6 +35,26 @@ from tests.serving import Served, serving
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     async with serving(tmp_path / "state") as running:
         yield running
+
+
+Ask = Callable[..., Awaitable[tuple[int, Obj]]]
+
+
+@asynccontextmanager
+async def asking(served: Served) -> AsyncIterator[Ask]:
+    """Ask by bearer token and path for status and body, as no client of ours would."""
+    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
+    assert tls is not None
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as http:
+
+        async def ask(
+            bearer: str, path: str, *, method: str = "GET", headers: Any = None, json: Any = None
+        ) -> tuple[int, Obj]:
+            sent = {"Authorization": f"Bearer {bearer}", **(headers or {})}
+            async with http.request(method, served.url + path, headers=sent, json=json) as answer:
+                return answer.status, await answer.json()
+
+        yield ask
 
 
 async def test_users_have_the_rights_that_bindings_give_them(served: Served) -> None:
@@ -63,15 +86,11 @@ async def test_to_open_a_stream_is_to_create_it(served: Served, verb: str, code:
     binding = binding_of("ann", "view", "default")
     binding["roleRef"] = {**binding["roleRef"], "kind": "Role", "name": "streamer"}
     served.registry.create(ROLEBINDING, "default", binding)
-    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
-    assert tls is not None
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as http:
+    async with asking(served) as ask:
         for method in ("GET", "POST"):
             for name in ("exec?command=ls&stdout=1", "portforward"):
-                url = f"{served.url}/api/v1/namespaces/default/pods/web/{name}"
-                headers = {"Authorization": f"Bearer {token}"}
-                async with http.request(method, url, headers=headers) as response:
-                    assert response.status == code
+                path = f"/api/v1/namespaces/default/pods/web/{name}"
+                assert (await ask(token, path, method=method))[0] == code
 
 
 async def test_an_admin_of_a_namespace_gives_no_more_than_it_has(served: Served) -> None:
@@ -116,28 +135,55 @@ async def test_to_act_as_somebody_else_takes_a_right(served: Served) -> None:
     served.registry.create(CLUSTERROLE, "", {**role, "metadata": {"name": "i"}, "rules": [mine]})
     served.registry.create(CLUSTERROLEBINDING, "", binding_of("ann", "i", ""))
     served.registry.create(ROLEBINDING, "default", binding_of("bob", "view", "default"))
-    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
-    assert tls is not None
-    url = f"{served.url}/api/v1/namespaces/default/configmaps"
+    async with asking(served) as ask:
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as http:
-
-        async def asked(bearer: str, *, verb: str = "GET", **headers: str) -> tuple[int, str]:
+        async def asked(bearer: str, method: str = "GET", **headers: str) -> tuple[int, Obj]:
             named = {f"Impersonate-{name.title()}": value for name, value in headers.items()}
-            sent = {"Authorization": f"Bearer {bearer}", **named}
-            async with http.request(verb, url, headers=sent, json={}) as response:
-                return response.status, await response.text()
+            path = "/api/v1/namespaces/default/configmaps"
+            return await ask(bearer, path, method=method, headers=named, json={})
 
         assert (await asked(token))[0] == 403
         assert (await asked(token, user="bob"))[0] == 200
-        assert (await asked(token, verb="POST", user="bob"))[0] == 403
+        assert (await asked(token, "POST", user="bob"))[0] == 403
         code, told = await asked(token, user="carl")
         assert code == 403
-        assert 'User \\"ann\\" cannot impersonate resource \\"users\\" in API group' in told
+        assert 'User "ann" cannot impersonate resource "users" in API group' in told["message"]
         assert (await asked(token, user="bob", group="system:masters"))[0] == 403
         assert (await asked(token, group="system:masters"))[0] == 400
         assert (await asked(served.token, user="bob"))[0] == 200
         assert (await asked(served.token, user="carl"))[0] == 403
+
+
+async def test_an_account_speaks_by_its_token(served: Served) -> None:
+    """With the rights of its bindings, until it is deleted; a TokenReview tells whose it is."""
+    metadata = {"name": "bot", "namespace": "default"}
+    account: Obj = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+    served.registry.create(SERVICEACCOUNT, "default", account)
+    binding = binding_of("bot", "view", "default")
+    binding["subjects"] = [{"kind": "ServiceAccount", "name": "bot", "namespace": "default"}]
+    served.registry.create(ROLEBINDING, "default", binding)
+    core, reviews = "/api/v1/namespaces/default", "/apis/authentication.k8s.io/v1/tokenreviews"
+    async with asking(served) as ask:
+
+        async def post(bearer: str, path: str, **spec: Any) -> tuple[int, Obj]:
+            return await ask(bearer, path, method="POST", json={"spec": spec})
+
+        _, given = await post(served.token, f"{core}/serviceaccounts/bot/token")
+        bot = given["status"]["token"]
+        _, told = await post(served.token, reviews, token=bot)
+        assert told["status"]["authenticated"]
+        assert told["status"]["user"]["username"] == "system:serviceaccount:default:bot"
+        _, told = await post(served.token, reviews, token=bot, audiences=["vault"])
+        assert not told["status"]["authenticated"]
+        assert (await ask(bot, f"{core}/configmaps"))[0] == 200
+        assert (await post(bot, reviews, token=bot))[0] == 403
+        code, told = await post(bot, f"{core}/serviceaccounts/bot/token")
+        assert code == 403
+        assert 'cannot create resource "serviceaccounts/token"' in told["message"]
+        served.registry.delete(ObjectKey(SERVICEACCOUNT, "default", "bot"))
+        assert (await ask(bot, f"{core}/configmaps"))[0] == 401
+        _, told = await post(served.token, reviews, token=bot)
+        assert not told["status"]["authenticated"]
 
 
 async def test_too_many_requests_of_one_user(tmp_path: Path) -> None:

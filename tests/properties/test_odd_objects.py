@@ -17,7 +17,7 @@ from nodrop.agent.plan.env import ConfigurationError, PodFacts, container_enviro
 from nodrop.agent.plan.pod import Observed, pod_status, recorded_container, recorded_end
 from nodrop.agent.plan.spec import read_pod
 from nodrop.agent.plan.termination import budget_of, drain_share_s, longest_sleep_s
-from nodrop.agent.plan.volumes import VolumeFailure, plan_volume
+from nodrop.agent.plan.volumes import VolumeFailure, VolumeSources, plan_volume
 from nodrop.client.cache import Cache
 from nodrop.client.recorder import EventRecorder
 from nodrop.controllers.garbage.controller import GarbageController
@@ -282,7 +282,7 @@ def _look_after(pod: Obj, cache: Cache, now: datetime) -> None:
         container_argv(container, own, cwd=working_folder(container, "/"))
     for index, volume in enumerate(spec.volumes):
         try:
-            plan_volume(volume, index, pod=pod, facts=facts, lookup=lookup)
+            plan_volume(volume, index, VolumeSources(pod, facts, lookup, lambda *_: "t"))
         except (ConfigurationError, VolumeFailure):
             pass
     observed = Observed(containers=(), init=(), pod_ip="", host_ip="127.0.0.1", now=now)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from nodrop.agent.adopt import end_orphans, find_containers, remove_stray_folders
+from nodrop.agent.api_access import ApiAccess, NoAccess
 from nodrop.agent.folders import PodFolders
 from nodrop.agent.observer import AgentObserver, Unobserved
 from nodrop.agent.plan.addresses import AddressPool
@@ -53,6 +54,7 @@ class Agent:
         volumes: VolumeStore | None = None,
         on_bug: OnBug = raise_bug,
         observer: AgentObserver | None = None,
+        api: ApiAccess | None = None,
     ) -> None:
         self._host = Host(
             client=client,
@@ -66,6 +68,7 @@ class Agent:
             addresses=AddressPool(settings.pod_cidr),
             volumes=volumes or NamedVolumes(),
             observer=observer or Unobserved(),
+            api=api or NoAccess(),
         )
         self._on_bug = on_bug
         self._workers: dict[str, PodWorker] = {}

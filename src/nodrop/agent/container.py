@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from signal import Signals
 
 from nodrop.agent.container_run import ContainerRun
@@ -24,7 +25,13 @@ from nodrop.agent.plan.restart import delay_before_s, next_delay_s, policy_of, r
 from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
 from nodrop.agent.pod_volumes import PodVolumes
-from nodrop.agent.runtime.protocol import ContainerId, ContainerState, Exit, RuntimeFailure
+from nodrop.agent.runtime.protocol import (
+    ContainerId,
+    ContainerSpec,
+    ContainerState,
+    Exit,
+    RuntimeFailure,
+)
 from nodrop.events import Reason
 
 _LOST_EXIT_CODE = 137
@@ -267,7 +274,10 @@ class PodContainer:
         launch = prepare_launch(self._pod, self._volumes, self.container, self._attempt)
         for sentence in launch.skipped:
             await self._pod.emit("Warning", Reason.INVALID_ENVIRONMENT_VARIABLE_NAMES, sentence)
-        state = await host.runtime.start(launch.spec)
+        try:
+            state = await host.runtime.start(launch.spec)
+        except RuntimeFailure as failure:
+            state = await self._start_without_token(launch.spec, failure)
         self._image = image
         if not state.wildcard_bind:
             state = await self._start_with_address(state)
@@ -275,6 +285,17 @@ class PodContainer:
         await self._forget_previous()
         await self._pod.emit("Normal", Reason.CREATED, f"Created container {name}")
         await self._pod.emit("Normal", Reason.STARTED, f"Started container {name}")
+        return state
+
+    async def _start_without_token(
+        self, spec: ContainerSpec, failure: RuntimeFailure
+    ) -> ContainerState:
+        """Some machines forbid mounts: who only mounts its account's token may not need it."""
+        if not self.container.mounts_only_token:
+            raise failure
+        state = await self._pod.host.runtime.start(replace(spec, mounts=()))
+        without = f"Container {self.container.name} runs without its service account's token"
+        await self._pod.emit("Warning", Reason.FAILED_MOUNT, f"{without}: {failure}")
         return state
 
     async def _start_with_address(self, state: ContainerState) -> ContainerState:

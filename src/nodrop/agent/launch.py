@@ -83,6 +83,12 @@ def _inherited(pod: PodContext) -> dict[str, str]:
     }
     if not pod.host.redirects:
         inherited["POD_IP"] = pod.ip
+    if pod.spec.account_tokens:
+        host, port = pod.host.api.address()
+        inherited["KUBERNETES_SERVICE_HOST"] = host
+        inherited["KUBERNETES_SERVICE_PORT"] = inherited["KUBERNETES_SERVICE_PORT_HTTPS"] = str(
+            port
+        )
     return inherited
 
 

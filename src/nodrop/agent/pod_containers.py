@@ -52,6 +52,8 @@ class PodContainers:
     async def run(self) -> None:
         """Start in order, keep running, until all have ended for good."""
         async with asyncio.TaskGroup() as group:
+            tokens = self._pod.spec.account_tokens  # most pods have none, and no task for them
+            keeping = group.create_task(self._volumes.keep_tokens()) if tokens else None
             if any(container.has_run for container in self._regular):
                 self._go_on(group)
             elif not await self._volumes.ready():
@@ -61,6 +63,8 @@ class PodContainers:
             for container in self._regular:
                 await container.gone.wait()
             await self._end_sidecars()
+            if keeping is not None:
+                keeping.cancel()
 
     def _go_on(self, group: asyncio.TaskGroup) -> None:
         """After a restart of ours: whatever ran goes on at once, init containers are not redone."""

@@ -11,8 +11,16 @@ from nodrop.agent.flag import Flag
 from nodrop.agent.plan.command import expand
 from nodrop.agent.plan.env import ConfigurationError
 from nodrop.agent.plan.spec import DEFAULT_TERMINATION_PATH, Container
-from nodrop.agent.plan.volumes import Content, EmptyDir, Files, VolumeFailure, plan_volume
+from nodrop.agent.plan.volumes import (
+    Content,
+    EmptyDir,
+    Files,
+    VolumeFailure,
+    VolumeSources,
+    plan_volume,
+)
 from nodrop.agent.pod_context import PodContext
+from nodrop.agent.pod_tokens import PodTokens
 from nodrop.agent.runtime.protocol import Mount
 from nodrop.events import Reason
 from nodrop.model.meta import Obj
@@ -21,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: A path of the machine may appear without anybody telling.
 _RETRY_S = 2.0
+#: The wall clock may be set, or the machine may sleep: look at it now and then.
+_LOOK_EVERY_S = 60.0
 
 
 class PodVolumes:
@@ -30,6 +40,7 @@ class PodVolumes:
         self._pod = pod
         self._paths: dict[str, str] = {}
         self._wake = Flag()
+        self._tokens = PodTokens(pod)
 
     def wake(self) -> None:
         """A source may have changed: files that are mounted follow it."""
@@ -67,12 +78,22 @@ class PodVolumes:
                 first = first or VolumeFailure(f'volume "{volume["name"]}": {error}')
         return first
 
+    async def keep_tokens(self) -> None:
+        """Replace tokens before they end, until cancelled."""
+        while True:
+            when = self._tokens.next_renewal()
+            left_s = (when - self._pod.host.clock.now()).total_seconds() if when else _LOOK_EVERY_S
+            if left_s > 0:
+                await asyncio.sleep(min(left_s, _LOOK_EVERY_S))
+            elif failure := self.refresh():  # its account is gone: the token is worth nothing
+                log.warning("pod %s: %s", self._pod, failure)
+                await asyncio.sleep(_LOOK_EVERY_S)
+
     def _plan(self, volume: Obj, index: int) -> Content:
         pod = self._pod
         try:
-            return plan_volume(
-                volume, index, pod=pod.pod, facts=facts_of(pod), lookup=lookup_of(pod)
-            )
+            sources = VolumeSources(pod.pod, facts_of(pod), lookup_of(pod), self._tokens.text)
+            return plan_volume(volume, index, sources)
         except ConfigurationError as error:
             raise VolumeFailure(f"spec.volumes[{index}]: {error}", error.reason) from error
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nodrop.agent.api_access import ApiAccess, NoAccess
 from nodrop.agent.folders import PodFolders
 from nodrop.agent.observer import AgentObserver, Unobserved
 from nodrop.agent.plan.addresses import AddressPool
@@ -64,6 +65,7 @@ class Host:
     addresses: AddressPool
     volumes: VolumeStore
     observer: AgentObserver = field(default_factory=Unobserved)
+    api: ApiAccess = field(default_factory=NoAccess)
     redirects: bool = True
 
     async def containers_of(self, uid: str) -> list[ContainerState]:

@@ -26,7 +26,7 @@ from nodrop.apiserver.limits import Gate, Limits
 from nodrop.apiserver.openapi import OpenApi
 from nodrop.apiserver.paths import parse_path, unserved_feature
 from nodrop.apiserver.rendering import encode
-from nodrop.apiserver.reviews import answer, review_at
+from nodrop.apiserver.reviews import Reviews, review_at
 from nodrop.apiserver.streaming import StreamHandlers
 from nodrop.apiserver.streams import Executor, LogSource
 from nodrop.apiserver.swagger import require_json
@@ -72,12 +72,19 @@ def build_app(
     app.add_routes(_guarded(route, access) for route in (*routes, *fixed))
     streams = StreamHandlers(registry, executor=executor, logs=logs)
     objects = ObjectHandlers(
-        registry, access=access, gate=gate, logs=logs, streams=streams, clock=clock
+        registry,
+        access=access,
+        gate=gate,
+        logs=logs,
+        streams=streams,
+        clock=clock,
+        accounts=auth.accounts,
     )
+    reviews = Reviews(access, auth)
 
     async def serve_objects(request: web.Request) -> web.StreamResponse:
         if asked := review_at(request.path):
-            return await _review(access, request, *asked)
+            return await _review(reviews, request, *asked)
         target = parse_path(request.path, registry.kinds.for_resource)
         if target is None:
             raise not_offered(request.path) or path_not_found()
@@ -199,12 +206,12 @@ def _guarded(route: web.AbstractRouteDef, access: Access) -> web.AbstractRouteDe
 
 
 async def _review(
-    access: Access, request: web.Request, kind: Kind, namespace: str
+    reviews: Reviews, request: web.Request, kind: Kind, namespace: str
 ) -> web.StreamResponse:
     if request.method != "POST":
         raise method_not_allowed()
     asked = decode_object(await read_body(request), request.headers.get("Content-Type", ""))
-    answered = answer(access, user_of(request), kind, namespace, asked)
+    answered = reviews.answer(user_of(request), kind, namespace, asked)
     return json_response(encode(answered), status=201)
 
 

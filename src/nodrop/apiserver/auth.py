@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nodrop.apiserver.accounts import AccountTokens
 from nodrop.apiserver.certificates import write_private
 from nodrop.apiserver.users import Users
 from nodrop.model.errors import ApiError
@@ -25,6 +26,7 @@ class Auth:
 
     token: str
     users: Users | None = None
+    accounts: AccountTokens | None = None
 
     def user(self, authorization: str, peer_certificate: object) -> User | None:
         """The user of a good credential, or None.
@@ -35,12 +37,15 @@ class Auth:
         if isinstance(peer_certificate, dict) and peer_certificate:
             return _of_certificate(peer_certificate)
         scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        token = token.strip()
+        return self.bearer(token.strip()) if scheme.lower() == "bearer" else None
+
+    def bearer(self, token: str) -> User | None:
+        """The user of a token that is good here, or None."""
         # aiohttp hands on bytes that are no UTF-8 as half surrogates: they match no token.
         if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self.token.encode()):
             return OWNER
+        if token.count(".") == 2:  # a JSON Web Token; those of users have no dots
+            return self.accounts.user(token) if self.accounts is not None else None
         return self.users.by_token(token) if self.users is not None else None
 
 

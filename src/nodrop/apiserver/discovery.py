@@ -24,6 +24,7 @@ _SUBRESOURCE_VERBS = {
     "exec": ("create", "get"),
     "attach": ("create", "get"),
     "portforward": ("create", "get"),
+    "token": ("create",),
 }
 #: Subresources that speak of another kind than their object. kubectl drain looks for Eviction.
 _SUBRESOURCE_KINDS = {
@@ -32,6 +33,7 @@ _SUBRESOURCE_KINDS = {
     "exec": {"group": "", "version": "v1", "kind": "PodExecOptions"},
     "attach": {"group": "", "version": "v1", "kind": "PodAttachOptions"},
     "portforward": {"group": "", "version": "v1", "kind": "PodPortForwardOptions"},
+    "token": {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"},
 }
 
 

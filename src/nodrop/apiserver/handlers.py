@@ -9,6 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from nodrop.apiserver.access import Access, user_of
+from nodrop.apiserver.accounts import AccountTokens
 from nodrop.apiserver.bodies import BODY_LIMIT_BYTES, decode_object, decode_patch, too_large
 from nodrop.apiserver.limits import Gate
 from nodrop.apiserver.logsocket import is_websocket, send_log
@@ -54,6 +55,7 @@ class ObjectHandlers:
         logs: LogSource,
         streams: StreamHandlers,
         clock: Clock,
+        accounts: AccountTokens | None = None,
     ) -> None:
         self._registry = registry
         self._gate = gate
@@ -61,6 +63,7 @@ class ObjectHandlers:
         self._streams = streams
         self._logs = logs
         self._clock = clock
+        self._accounts = accounts
         self._lines = LineCache()
 
     async def handle(self, request: web.Request, target: Target) -> web.StreamResponse:
@@ -73,6 +76,8 @@ class ObjectHandlers:
                 return await self._streams.handle(request, target)
         if target.subresource == "eviction":
             return await self._evict(request, target)
+        if target.subresource == "token":
+            return await self._give_token(request, target)
         match request.method, bool(target.name):
             case (("GET" | "HEAD"), True):
                 return await self._get(request, target)
@@ -216,6 +221,12 @@ class ObjectHandlers:
         self._registry.evict(target.key, eviction, options)
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         return json_response(encode({**success, "code": 201}), status=201)
+
+    async def _give_token(self, request: web.Request, target: Target) -> web.StreamResponse:
+        if request.method != "POST" or self._accounts is None:
+            raise method_not_allowed()
+        asked = decode_object(await read_body(request), _content_type(request))
+        return json_response(encode(self._accounts.requested(target.key, asked)), status=201)
 
     # Private
 

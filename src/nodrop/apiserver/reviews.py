@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nodrop.apiserver.access import Access
+from nodrop.apiserver.accounts import ISSUER, Holder
+from nodrop.apiserver.auth import Auth
 from nodrop.model.errors import ApiError, bad_request
 from nodrop.model.kinds import (
     LOCALSUBJECTACCESSREVIEW,
@@ -13,12 +15,13 @@ from nodrop.model.kinds import (
     SELFSUBJECTREVIEW,
     SELFSUBJECTRULESREVIEW,
     SUBJECTACCESSREVIEW,
+    TOKENREVIEW,
     Kind,
 )
 from nodrop.model.meta import Obj
 from nodrop.model.rbac import Attributes, User, allows, rules_of
 
-Answer = Callable[[Access, User, Obj], Obj]
+Answer = Callable[[User, Obj], Obj]
 
 
 def review_at(path: str) -> tuple[Kind, str] | None:
@@ -34,73 +37,97 @@ def review_at(path: str) -> tuple[Kind, str] | None:
     return None
 
 
-def answer(access: Access, user: User, kind: Kind, namespace: str, asked: Obj) -> Obj:
-    """The review with its status. Raises 400 for one of another kind, 403 for what is private."""
-    if asked.get("kind", kind.kind) != kind.kind:
-        raise bad_request(f"kind: {asked['kind']!r} was sent to {kind.plural}: send {kind.kind}")
-    spec = asked.get("spec") or {}
-    if not isinstance(spec, dict):
-        raise bad_request("spec: expected an object")
-    if namespace:
-        attributes = spec.get("resourceAttributes") or {}
-        if attributes.get("namespace", namespace) != namespace:
-            raise bad_request("spec.resourceAttributes.namespace: is not the one of the address")
-        spec = {**spec, "resourceAttributes": {**attributes, "namespace": namespace}}
-    return {
-        "apiVersion": kind.api_version,
-        "kind": kind.kind,
-        "metadata": asked.get("metadata") or {},
-        **({"spec": spec} if spec else {}),
-        "status": _ANSWERS[kind](access, user, spec),
-    }
+class Reviews:
+    """Answers them by the stored policy, and by who a credential belongs to."""
+
+    def __init__(self, access: Access, auth: Auth) -> None:
+        self._access = access
+        self._auth = auth
+        self._answers: dict[Kind, Answer] = {
+            SELFSUBJECTACCESSREVIEW: self._own_access,
+            SELFSUBJECTRULESREVIEW: self._rules,
+            SELFSUBJECTREVIEW: self._who,
+            SUBJECTACCESSREVIEW: self._others_access,
+            LOCALSUBJECTACCESSREVIEW: self._others_access,
+            TOKENREVIEW: self._token,
+        }
+
+    def answer(self, user: User, kind: Kind, namespace: str, asked: Obj) -> Obj:
+        """The review with its status. Raises 400 for another kind's, 403 for what is private."""
+        if asked.get("kind", kind.kind) != kind.kind:
+            raise bad_request(
+                f"kind: {asked['kind']!r} was sent to {kind.plural}: send {kind.kind}"
+            )
+        spec = asked.get("spec") or {}
+        if not isinstance(spec, dict):
+            raise bad_request("spec: expected an object")
+        if namespace:
+            attributes = spec.get("resourceAttributes") or {}
+            if attributes.get("namespace", namespace) != namespace:
+                raise bad_request(
+                    "spec.resourceAttributes.namespace: is not the one of the address"
+                )
+            spec = {**spec, "resourceAttributes": {**attributes, "namespace": namespace}}
+        return {
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": asked.get("metadata") or {},
+            **({"spec": spec} if spec else {}),
+            "status": self._answers[kind](user, spec),
+        }
+
+    # Private
+
+    def _own_access(self, user: User, spec: Obj) -> Obj:
+        allowed = allows(self._access.policy(), user, _attributes(spec))
+        return {"allowed": allowed, **({} if allowed else {"reason": _reason(user)})}
+
+    def _others_access(self, user: User, spec: Obj) -> Obj:
+        self._check(user, SUBJECTACCESSREVIEW)
+        other = User(str(spec.get("user") or ""), tuple(map(str, spec.get("groups") or ())))
+        if not other.name and not other.groups:
+            raise ApiError(
+                422, "Invalid", "spec.user: at least one of user or groups must be specified"
+            )
+        return self._own_access(other, spec)
+
+    def _rules(self, user: User, spec: Obj) -> Obj:
+        namespace = spec.get("namespace")
+        if not namespace:
+            raise bad_request("no namespace on request")
+        rules = list(rules_of(self._access.policy(), user, str(namespace)))
+        everything: Obj = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+        if user.is_master:
+            rules = [everything, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
+        return {
+            "resourceRules": [rule for rule in rules if rule.get("resources")],
+            "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
+            "incomplete": False,
+        }
+
+    def _who(self, user: User, spec: Obj) -> Obj:
+        return {"userInfo": user.info()}
+
+    def _token(self, user: User, spec: Obj) -> Obj:
+        """Whose token it is; one for other audiences than this API by what is asked for."""
+        self._check(user, TOKENREVIEW)
+        token, audiences = str(spec.get("token") or ""), spec.get("audiences") or [ISSUER]
+        if not isinstance(audiences, list):
+            raise bad_request("spec.audiences: expected a list of strings")
+        holder = self._auth.accounts.holder(token) if self._auth.accounts is not None else None
+        if holder is None and (known := self._auth.bearer(token)) is not None:
+            holder = Holder(known, (ISSUER,))
+        common = [one for one in audiences if holder is not None and one in holder.audiences]
+        if holder is None or not common:
+            return {"authenticated": False, "error": "the token is not valid, or not for them"}
+        return {"authenticated": True, "user": holder.user.info(), "audiences": common}
+
+    def _check(self, user: User, kind: Kind) -> None:
+        wanted = Attributes(verb="create", group=kind.group, resource=kind.plural)
+        self._access.check(user, wanted)
 
 
 # Private
-
-
-def _own_access(access: Access, user: User, spec: Obj) -> Obj:
-    allowed = allows(access.policy(), user, _attributes(spec))
-    return {"allowed": allowed, **({} if allowed else {"reason": _reason(user)})}
-
-
-def _others_access(access: Access, user: User, spec: Obj) -> Obj:
-    wanted = Attributes(verb="create", group=_GROUP, resource="subjectaccessreviews")
-    access.check(user, wanted)
-    other = User(str(spec.get("user") or ""), tuple(map(str, spec.get("groups") or ())))
-    if not other.name and not other.groups:
-        raise ApiError(
-            422, "Invalid", "spec.user: at least one of user or groups must be specified"
-        )
-    return _own_access(access, other, spec)
-
-
-def _rules(access: Access, user: User, spec: Obj) -> Obj:
-    namespace = spec.get("namespace")
-    if not namespace:
-        raise bad_request("no namespace on request")
-    rules = list(rules_of(access.policy(), user, str(namespace)))
-    everything: Obj = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-    if user.is_master:
-        rules = [everything, {"verbs": ["*"], "nonResourceURLs": ["*"]}]
-    return {
-        "resourceRules": [rule for rule in rules if rule.get("resources")],
-        "nonResourceRules": [rule for rule in rules if rule.get("nonResourceURLs")],
-        "incomplete": False,
-    }
-
-
-def _who(_: Access, user: User, spec: Obj) -> Obj:
-    return {"userInfo": user.info()}
-
-
-_GROUP = SUBJECTACCESSREVIEW.group
-_ANSWERS: dict[Kind, Answer] = {
-    SELFSUBJECTACCESSREVIEW: _own_access,
-    SELFSUBJECTRULESREVIEW: _rules,
-    SELFSUBJECTREVIEW: _who,
-    SUBJECTACCESSREVIEW: _others_access,
-    LOCALSUBJECTACCESSREVIEW: _others_access,
-}
 
 
 def _attributes(spec: Obj) -> Attributes:

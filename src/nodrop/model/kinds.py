@@ -111,7 +111,7 @@ NODE_METRICS = Kind(
     "metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes", False, verbs=("get", "list")
 )
 MEASURED: tuple[Kind, ...] = (POD_METRICS, NODE_METRICS)
-SERVICEACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, ("sa",))
+SERVICEACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", True, ("sa",), (), ("token",))
 LEASE = Kind("coordination.k8s.io", "v1", "Lease", "leases")
 _RBAC = "rbac.authorization.k8s.io"
 ROLE = Kind(_RBAC, "v1", "Role", "roles")
@@ -120,6 +120,9 @@ CLUSTERROLE = Kind(_RBAC, "v1", "ClusterRole", "clusterroles", False)
 CLUSTERROLEBINDING = Kind(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", False)
 #: What is posted to ``pods/NAME/eviction``; never stored, so not among KINDS.
 EVICTION = Kind("policy", "v1", "Eviction", "evictions")
+
+#: What is posted to ``serviceaccounts/NAME/token``; never stored either.
+TOKENREQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests")
 
 _AUTHORIZATION = "authorization.k8s.io"
 
@@ -134,6 +137,7 @@ SELFSUBJECTRULESREVIEW = _review(_AUTHORIZATION, "SelfSubjectRulesReview")
 SUBJECTACCESSREVIEW = _review(_AUTHORIZATION, "SubjectAccessReview")
 LOCALSUBJECTACCESSREVIEW = _review(_AUTHORIZATION, "LocalSubjectAccessReview", namespaced=True)
 SELFSUBJECTREVIEW = _review("authentication.k8s.io", "SelfSubjectReview")
+TOKENREVIEW = _review("authentication.k8s.io", "TokenReview")
 #: Questions that are answered and not stored.
 REVIEWS: tuple[Kind, ...] = (
     SELFSUBJECTACCESSREVIEW,
@@ -141,6 +145,7 @@ REVIEWS: tuple[Kind, ...] = (
     SUBJECTACCESSREVIEW,
     LOCALSUBJECTACCESSREVIEW,
     SELFSUBJECTREVIEW,
+    TOKENREVIEW,
 )
 
 KINDS: tuple[Kind, ...] = (

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+#: Where a pod finds its account's token, and what the volume's name begins with.
+TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_VOLUME = "kube-api-access-"
+#: The ConfigMap with the certificate by which pods know the API server.
+ROOT_CA = "kube-root-ca.crt"
 _PREFIX = "system:serviceaccount:"
 _ALL = "system:serviceaccounts"
 

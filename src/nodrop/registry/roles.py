@@ -66,6 +66,8 @@ def initial_roles() -> tuple[Obj, ...]:
         _rule("", ("secrets",), _READ),
         *(_rule(group, names, _WRITE) for group, names in _WRITABLE.items()),
         _rule("", _IN_PODS, ("create", "get")),
+        _rule("", ("serviceaccounts/token",), ("create",)),
+        _rule("", ("serviceaccounts",), ("impersonate",)),
     ]
     admin = [*edit, _rule(GROUP, ("roles", "rolebindings"), (*_READ, *_WRITE))]
     return (

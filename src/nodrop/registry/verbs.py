@@ -31,6 +31,7 @@ from nodrop.model.meta import (
 )
 from nodrop.registry import checks
 from nodrop.registry.admission import Admission
+from nodrop.registry.apiaccess import account_key, add_token, mounts_token, root_ca
 from nodrop.registry.bootstrap import initial_objects, refreshed_node
 from nodrop.registry.deletion import check_preconditions, is_released, plan_delete
 from nodrop.registry.eviction import check_eviction, evict
@@ -86,12 +87,18 @@ class Registry:
         rng: random.Random,
         *,
         capacity: Mapping[str, str] | None = None,
+        root_ca: str = "",
     ) -> None:
-        """``capacity`` is the node's, e.g. ``{"cpu": "8", "memory": "16Gi"}``."""
+        """``capacity`` is the node's, e.g. ``{"cpu": "8", "memory": "16Gi"}``.
+
+        ``root_ca`` is the PEM certificate by which pods know the API server; without it they are
+        given no tokens.
+        """
         self._store = store
         self._clock = clock
         self._rng = rng
         self._admission = Admission(store, allocation, rng)
+        self._root_ca = root_ca
         self._hub = Hub(store)
         self.ensure(initial_objects(allocation, capacity or {}, clock.now()))
         for one in store.list(CUSTOMRESOURCEDEFINITION):
@@ -149,6 +156,8 @@ class Registry:
         obj = checks.completed(kind, obj)
         checks.check_create(kind, obj)
         self._admission.admit_create(kind, obj, now)
+        if kind == POD:
+            self._give_token(obj, dry_run=options.dry_run)
         self._admission.settle(kind, obj, now)
         if options.approve:
             options.approve(obj)
@@ -277,6 +286,14 @@ class Registry:
         if found is None:
             raise not_found(key.kind, key.name)
         return found.obj
+
+    def _give_token(self, pod: Obj, *, dry_run: bool) -> None:
+        """Let a new pod reach the API, if its service account exists (in place)."""
+        account = self._store.get(account_key(pod))
+        if not self._root_ca or not mounts_token(pod, account.obj if account else None):
+            return
+        if add_token(pod, lambda: random_name("", self._rng)) and not dry_run:
+            self.ensure([root_ca(pod["metadata"]["namespace"], self._root_ca)])
 
     def _name(self, kind: Kind, obj: Obj) -> None:
         """Give an object with only a generateName a free name."""

@@ -120,7 +120,7 @@ class Engine:
                 rehearsal=rehearsal,
             )
             await parts.proxy.start()
-            api_port = await self._listen_api(parts.server, settings)
+            parts.api_access.port = api_port = await self._listen_api(parts.server, settings)
             write_settings(
                 self._state,
                 Settings(

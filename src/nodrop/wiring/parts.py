@@ -23,9 +23,11 @@ from nodrop.agent.runtime.process import ProcessRuntime
 from nodrop.agent.sessions import ProcessSessions
 from nodrop.agent.settings import AgentSettings
 from nodrop.agent.volumes import DiskVolumes
+from nodrop.apiserver.accounts import AccountTokens
 from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
 from nodrop.apiserver.certificates import ensure_certificates, server_context
+from nodrop.apiserver.jws import SigningKey
 from nodrop.apiserver.logs import FileLogs
 from nodrop.apiserver.users import Users
 from nodrop.bugs import BugLog, OnBug
@@ -53,6 +55,7 @@ from nodrop.registry.roles import initial_roles
 from nodrop.registry.verbs import Registry
 from nodrop.statedir import StateDir
 from nodrop.store.sqlite import SqliteStore
+from nodrop.wiring.api_access import LocalApiAccess
 from nodrop.wiring.controllers import all_controllers
 from nodrop.wiring.enginefile import AnnouncedProxy
 from nodrop.wiring.garbage import collect_garbage
@@ -95,6 +98,7 @@ class Parts:
     cache: Cache
     server: ApiServer
     token: str
+    api_access: LocalApiAccess
     proxy: HAProxy
     proxies_changed: asyncio.Event
     sync: ProxySync
@@ -146,25 +150,23 @@ def build(
 ) -> Parts:
     state, clock = options.state, SystemClock()
     rng, on_bug = random.Random(), BugLog()
-    allocation = _allocation(network)
-    observation = Observation()
-    watched = ObservedStore(store, observation.instruments)
-    registry = Registry(watched, clock, allocation, rng, capacity=_capacity())
+    allocation, observation = _allocation(network), Observation()
+    registry = _registry(state, store, observation, clock, allocation, rng)
+    accounts = AccountTokens(SigningKey(state.account_key), registry, clock)
+    api_access = LocalApiAccess(accounts, clock)
     client = LocalClient(registry, EventRecorder("nodrop", clock, rng), options=OWN_WRITES)
     cache = Cache(client, KINDS)
     directory = Directory(cache)
     proxy = _proxy(options, keeper, binary=binary, ingress=ingress, rehearsal=rehearsal)
-    proxies_changed = asyncio.Event()
-    runtime = ProcessRuntime(keeper)
+    proxies_changed, runtime = asyncio.Event(), ProcessRuntime(keeper)
     announced = ObservedProxy(AnnouncedProxy(proxy, proxies_changed), observation.instruments)
     sync = _sync(cache, client, announced, runtime, proxy.certificates, bind, ingress, rehearsal)
     proxy.on_lost = sync.apply_anew  # what a restarted HAProxy serves is read back and mended
-    prober = EveryProber(runtime)
     agent = Agent(
         client,
         cache,
         runtime=runtime,
-        prober=prober,
+        prober=(prober := EveryProber(runtime)),
         traffic=ObservedTraffic(sync, observation.instruments, directory),
         clock=clock,
         folders=DiskFolders(state.pods),
@@ -172,17 +174,19 @@ def build(
         on_bug=on_bug,
         volumes=DiskVolumes(state.pods),
         observer=observation.instruments,
+        api=api_access,
     )
     metrics = observation.metrics(
         state, directory, registry, keeper=keeper, proxy=proxy, access_log=bool(options.access_log)
     )
-    token = ensure_token(state.pki / "token")
+    auth = Auth(ensure_token(state.pki / "token"), Users(state.users), accounts)
     return Parts(
         registry=registry,
         client=client,
         cache=cache,
-        server=_server(state, registry, clock, token, metrics),
-        token=token,
+        server=_server(state, registry, clock, auth, metrics),
+        token=auth.token,
+        api_access=api_access,
         proxy=proxy,
         proxies_changed=proxies_changed,
         sync=sync,
@@ -193,6 +197,21 @@ def build(
         clock=clock,
         on_bug=on_bug,
     )
+
+
+def _registry(
+    state: StateDir,
+    store: SqliteStore,
+    observation: Observation,
+    clock: SystemClock,
+    allocation: Allocation,
+    rng: random.Random,
+) -> Registry:
+    root_ca = ensure_certificates(state.pki, clock.now()).ca_cert.read_text()
+    watched = ObservedStore(store, observation.instruments)
+    registry = Registry(watched, clock, allocation, rng, capacity=_capacity(), root_ca=root_ca)
+    registry.ensure(initial_roles())
+    return registry
 
 
 def _sync(
@@ -250,14 +269,17 @@ def _allocation(network: int) -> Allocation:
 
 
 def _server(
-    state: StateDir, registry: Registry, clock: SystemClock, token: str, metrics: Metrics
+    state: StateDir,
+    registry: Registry,
+    clock: SystemClock,
+    auth: Auth,
+    metrics: Metrics,
 ) -> ApiServer:
-    registry.ensure(initial_roles())
     logs = FileLogs(state.pods, registry.get, clock)
     return ApiServer(
         build_app(
             registry,
-            auth=Auth(token, Users(state.users)),
+            auth=auth,
             logs=logs,
             executor=ProcessSessions(state.keeper_socket),
             clock=clock,

@@ -98,6 +98,7 @@ class FakeRuntime:
         self.ignores_sigterm = False
         self.wildcard_bind = True
         self.refuse_start = ""
+        self.refuse_mounts = ""
         self.starting = asyncio.Event()
         self.starting.set()  # clear it to hold starts back
         self.failing: dict[str, str] = {}  # pod uid → why waiting for its containers fails
@@ -106,6 +107,8 @@ class FakeRuntime:
     async def start(self, spec: ContainerSpec) -> ContainerState:
         if self.refuse_start:
             raise RuntimeFailure(self.refuse_start)
+        if self.refuse_mounts and spec.mounts:
+            raise RuntimeFailure(self.refuse_mounts)
         if spec.id not in self.containers:
             state = ContainerState(
                 id=spec.id,

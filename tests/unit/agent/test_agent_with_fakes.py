@@ -328,15 +328,15 @@ async def test_a_missing_volume_source_holds_the_pod_and_its_deletion_is_quick(
 async def test_what_nodrop_has_no_volumes_for_is_refused_in_words(rig: Rig) -> None:
     async with rig.running():
         disk = {"name": "data", "persistentVolumeClaim": {"claimName": "disk"}}
-        token = {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}
+        trust = {"name": "t", "projected": {"sources": [{"clusterTrustBundle": {"path": "t"}}]}}
         await rig.create(pod("a", container("serve"), volumes=[disk]))
-        await rig.create(pod("b", container("serve"), volumes=[token]))
+        await rig.create(pod("b", container("serve"), volumes=[trust]))
         await rig.until(lambda: len(rig.events("Unsupported")) == 2)
         assert sorted(rig.events("Unsupported")) == [
             "spec.volumes[0].persistentVolumeClaim: nodrop has no such volumes; use emptyDir, "
             "configMap, secret, downwardAPI, projected or hostPath",
-            "spec.volumes[0].projected.sources[0].serviceAccountToken: nodrop has no service "
-            "accounts; leave it out",
+            "spec.volumes[0].projected.sources[0].clusterTrustBundle: nodrop has none; use a "
+            "ConfigMap with the certificates",
         ]
 
 
@@ -348,6 +348,33 @@ async def test_a_refused_start_is_told_and_tried_again(rig: Rig, runtime: FakeRu
         assert rig.events("Failed") == ["Error: no such program: serve"]
         waiting = container_status(rig.pod("web"))["state"]["waiting"]
         assert waiting["reason"] == "RunContainerError"
+
+
+async def test_where_mounts_are_forbidden_only_what_asked_for_one_fails(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    """The token of its account was mounted unasked: its container runs without."""
+    runtime.refuse_mounts = "this machine does not let its user have mounts"
+    source = {"serviceAccountToken": {"path": "token"}}
+    token = {"name": "kube-api-access-x", "projected": {"sources": [source]}}
+    work = {"name": "work", "emptyDir": {}}
+    mounts = {"token": [{"name": "kube-api-access-x", "mountPath": "/var/run/secrets"}]}
+    mounts["both"] = [*mounts["token"], {"name": "work", "mountPath": "/work"}]
+    async with rig.running():
+        made = await rig.create(
+            pod("a", container("serve", volumeMounts=mounts["token"]), volumes=[token])
+        )
+        await rig.until_ready("a")
+        spec = runtime.containers[id_of(made)].spec
+        assert spec.mounts == ()
+        assert "KUBERNETES_SERVICE_HOST" in spec.env
+        [told] = rig.events("FailedMount")
+        assert told.startswith("Container app runs without its service account's token: this")
+        await rig.create(
+            pod("b", container("serve", volumeMounts=mounts["both"]), volumes=[token, work])
+        )
+        await rig.until(lambda: rig.events("Failed") != [])
+        assert rig.events("Failed") == [f"Error: {runtime.refuse_mounts}"]
 
 
 async def test_where_binds_cannot_be_moved_pod_ip_is_given(rig: Rig, runtime: FakeRuntime) -> None:

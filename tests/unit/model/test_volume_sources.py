@@ -43,6 +43,14 @@ from nodrop.model.validate.volumes import validate_source
             {"projected": {"sources": [{"configMap": {"items": [{"key": "a"}]}}]}},
             ["v.projected.sources[0].configMap.items[0].path: Required value"],
         ),
+        (
+            {"projected": {"sources": [{"serviceAccountToken": {"expirationSeconds": 1}}]}},
+            [
+                "v.projected.sources[0].serviceAccountToken.path: Required value",
+                "v.projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 1: "
+                "may not specify a duration less than 10 minutes",
+            ],
+        ),
     ],
 )
 def test_source(source: dict[str, Any], expected: list[str]) -> None:

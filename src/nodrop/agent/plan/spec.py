@@ -8,6 +8,7 @@ from signal import Signals
 from typing import Any, Literal, TypeAlias
 
 from nodrop.model.meta import Obj
+from nodrop.model.serviceaccount import TOKEN_VOLUME
 from nodrop.model.signals import signal_number
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
@@ -110,6 +111,12 @@ class Container:
         return f"spec.{self.section}[{self.index}]"
 
     @property
+    def mounts_only_token(self) -> bool:
+        """Nobody asked for a mount: the only one was added for the pod's service account."""
+        names = [mount.volume for mount in self.mounts]
+        return bool(names) and all(name.startswith(TOKEN_VOLUME) for name in names)
+
+    @property
     def step(self) -> bool:
         """An init container that must end before the next one starts."""
         return self.section == "initContainers" and not self.sidecar
@@ -131,6 +138,15 @@ class PodSpec:
     def everyone(self) -> tuple[Container, ...]:
         """All containers in the order they start."""
         return self.init_containers + self.containers
+
+    @property
+    def account_tokens(self) -> bool:
+        """Whether a volume holds a token of the pod's service account."""
+        return any(
+            source.get("serviceAccountToken") is not None
+            for volume in self.volumes
+            for source in (volume.get("projected") or {}).get("sources") or ()
+        )
 
 
 def read_pod(pod: Obj) -> PodSpec:

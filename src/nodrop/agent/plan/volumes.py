@@ -15,6 +15,7 @@ from nodrop.events import Reason
 from nodrop.model.meta import Obj, annotations_of, labels_of
 
 _DEFAULT_MODE = 0o644
+_DEFAULT_LIFE_S = 3600
 _HELD = ("emptyDir", "configMap", "secret", "downwardAPI", "projected", "hostPath")
 HOST_PATH_TYPES = (
     "",
@@ -60,10 +61,22 @@ class HostPath:
     type: str = ""
 
 
+#: The token of the pod's service account for an audience ("": the API) and a life in seconds.
+TokenOf: TypeAlias = Callable[[str, int], str]
 Content: TypeAlias = EmptyDir | Files | HostPath
 
 
-def plan_volume(volume: Obj, index: int, *, pod: Obj, facts: PodFacts, lookup: Lookup) -> Content:
+@dataclass(frozen=True, slots=True)
+class VolumeSources:
+    """What the files of a volume may come from: the pod itself, other objects, tokens."""
+
+    pod: Obj
+    facts: PodFacts
+    lookup: Lookup
+    token: TokenOf
+
+
+def plan_volume(volume: Obj, index: int, sources: VolumeSources) -> Content:
     """What entry ``index`` of ``spec.volumes`` holds now. Raises VolumeFailure."""
     kind = next((name for name in _HELD if volume.get(name) is not None), None)
     match kind:
@@ -80,7 +93,7 @@ def plan_volume(volume: Obj, index: int, *, pod: Obj, facts: PodFacts, lookup: L
             )
         case _:
             try:
-                return Files(_files(volume, index, pod=pod, facts=facts, lookup=lookup))
+                return Files(_files(volume, index, sources))
             except VolumeFailure as failure:
                 if failure.reason != Reason.FAILED_MOUNT:
                     raise
@@ -88,20 +101,18 @@ def plan_volume(volume: Obj, index: int, *, pod: Obj, facts: PodFacts, lookup: L
                 raise VolumeFailure(f"{at}{failure}") from failure
 
 
-def _files(
-    volume: Obj, index: int, *, pod: Obj, facts: PodFacts, lookup: Lookup
-) -> dict[str, File]:
+def _files(volume: Obj, index: int, sources: VolumeSources) -> dict[str, File]:
     if (source := volume.get("projected")) is not None:
         files: dict[str, File] = {}
         mode = source.get("defaultMode", _DEFAULT_MODE)
         for number, part in enumerate(source.get("sources") or ()):
-            if part.get("serviceAccountToken") or part.get("clusterTrustBundle"):
+            if part.get("clusterTrustBundle"):
                 raise VolumeFailure(
-                    f"spec.volumes[{index}].projected.sources[{number}]."
-                    f"{next(iter(part))}: nodrop has no service accounts; leave it out",
+                    f"spec.volumes[{index}].projected.sources[{number}].clusterTrustBundle: "
+                    "nodrop has none; use a ConfigMap with the certificates",
                     Reason.UNSUPPORTED,
                 )
-            files |= _part(part, mode, pod=pod, facts=facts, lookup=lookup)
+            files |= _part(part, mode, sources)
         return files
     mode = next(
         (volume[kind].get("defaultMode", _DEFAULT_MODE) for kind in _HELD if kind in volume),
@@ -110,25 +121,31 @@ def _files(
     part = dict(volume)
     if (secret := part.get("secret")) is not None:
         part["secret"] = {**secret, "name": secret.get("secretName", "")}
-    return _part(part, mode, pod=pod, facts=facts, lookup=lookup)
+    return _part(part, mode, sources)
 
 
-def _part(part: Obj, mode: int, *, pod: Obj, facts: PodFacts, lookup: Lookup) -> dict[str, File]:
-    """The files of one source: a ConfigMap, a Secret or fields of the pod."""
+def _part(part: Obj, mode: int, sources: VolumeSources) -> dict[str, File]:
+    """The files of one source: a ConfigMap, a Secret, a token or fields of the pod."""
     if (source := part.get("configMap")) is not None:
-        return _of_object("ConfigMap", source, mode, pod=pod, lookup=lookup)
+        return _of_object("ConfigMap", source, mode, sources.lookup)
     if (source := part.get("secret")) is not None:
-        return _of_object("Secret", source, mode, pod=pod, lookup=lookup)
+        return _of_object("Secret", source, mode, sources.lookup)
+    if (source := part.get("serviceAccountToken")) is not None:
+        life_s = source.get("expirationSeconds") or _DEFAULT_LIFE_S
+        token = sources.token(source.get("audience") or "", life_s)
+        return {source["path"]: File(token.encode(), _private(mode))}
     items: Sequence[Obj] = (part.get("downwardAPI") or {}).get("items") or ()
     return {
-        item["path"]: File(_field(item, pod, facts).encode(), item.get("mode", mode))
-        for item in items
+        item["path"]: File(_field(item, sources).encode(), item.get("mode", mode)) for item in items
     }
 
 
-def _of_object(
-    kind: Source, source: Obj, mode: int, *, pod: Obj, lookup: Lookup
-) -> dict[str, File]:
+def _private(mode: int) -> int:
+    """Nobody else on this machine may read a token: pods run as the engine's own user."""
+    return mode & 0o700
+
+
+def _of_object(kind: Source, source: Obj, mode: int, lookup: Lookup) -> dict[str, File]:
     name, optional = source.get("name") or "", bool(source.get("optional"))
     found = lookup(kind, name)
     if found is None:
@@ -163,7 +180,8 @@ def _decoded(kind: Source, obj: Obj) -> dict[str, bytes]:
     }
 
 
-def _field(item: Obj, pod: Obj, facts: PodFacts) -> str:
+def _field(item: Obj, sources: VolumeSources) -> str:
+    pod, facts = sources.pod, sources.facts
     if (reference := item.get("resourceFieldRef")) is not None:
         return resource_of(reference, pod, facts)
     path = item["fieldRef"]["fieldPath"]

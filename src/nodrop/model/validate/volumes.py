@@ -10,6 +10,7 @@ from nodrop.model.meta import Obj
 from nodrop.model.validate.causes import invalid, required
 
 _KEYED = ("configMap", "secret")
+_SHORTEST_LIFE_S, _LONGEST_LIFE_S = 600, 1 << 32
 
 
 def validate_source(volume: Obj, path: str) -> list[Cause]:
@@ -20,7 +21,9 @@ def validate_source(volume: Obj, path: str) -> list[Cause]:
     causes += _part(volume, path)
     sources = (volume.get("projected") or {}).get("sources") or ()
     for index, source in enumerate(sources):
-        causes += _part(source or {}, f"{path}.projected.sources[{index}]")
+        where = f"{path}.projected.sources[{index}]"
+        causes += _part(source or {}, where)
+        causes += _token((source or {}).get("serviceAccountToken"), f"{where}.serviceAccountToken")
     return causes
 
 
@@ -41,6 +44,19 @@ def _part(part: Obj, path: str) -> list[Cause]:
     return [cause for causes in chain(keyed, fields) for cause in causes]
 
 
+def _token(source: Obj | None, path: str) -> list[Cause]:
+    if source is None:
+        return []
+    causes, life_s = list(_file(source.get("path"), path)), source.get("expirationSeconds")
+    if life_s is not None and life_s < _SHORTEST_LIFE_S:
+        why = "may not specify a duration less than 10 minutes"
+        causes.append(invalid(f"{path}.expirationSeconds", life_s, why))
+    if life_s is not None and life_s > _LONGEST_LIFE_S:
+        why = "may not specify a duration larger than 2^32 seconds"
+        causes.append(invalid(f"{path}.expirationSeconds", life_s, why))
+    return causes
+
+
 def _items(source: Obj | None, path: str) -> Iterator[tuple[Obj, str]]:
     for index, item in enumerate((source or {}).get("items") or ()):
         yield item or {}, f"{path}.items[{index}]"
@@ -49,7 +65,10 @@ def _items(source: Obj | None, path: str) -> Iterator[tuple[Obj, str]]:
 def _item(item: Obj, path: str, *, needs_key: bool) -> Iterator[Cause]:
     if needs_key and not item.get("key"):
         yield required(f"{path}.key")
-    file = item.get("path")
+    yield from _file(item.get("path"), path)
+
+
+def _file(file: str | None, path: str) -> Iterator[Cause]:
     if not file:
         yield required(f"{path}.path")
     elif file.startswith("/"):

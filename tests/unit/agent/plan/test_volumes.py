@@ -16,6 +16,7 @@ from nodrop.agent.plan.volumes import (
     Files,
     HostPath,
     VolumeFailure,
+    VolumeSources,
     plan_volume,
 )
 from nodrop.events import Reason
@@ -47,7 +48,8 @@ def lookup(kind: Source, name: str) -> Obj | None:
 
 def planned(lookup: Lookup = lookup, **source: Any) -> Content:
     facts = PodFacts("127.9.0.2", "127.0.0.1", "node", cpus=4, memory_bytes=2**30)
-    return plan_volume({"name": "v", **source}, 2, pod=POD, facts=facts, lookup=lookup)
+    sources = VolumeSources(POD, facts, lookup, lambda audience, life_s: f"{audience}:{life_s}")
+    return plan_volume({"name": "v", **source}, 2, sources)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,23 @@ def planned(lookup: Lookup = lookup, **source: Any) -> Content:
                 }
             },
             Files({"a": File(b"A", 0o640), "key": File(b"hush", 0o640)}),
+        ),
+        (
+            {
+                "projected": {
+                    "sources": [
+                        {"serviceAccountToken": {"path": "token"}},
+                        {
+                            "serviceAccountToken": {
+                                "path": "vault/token",
+                                "audience": "vault",
+                                "expirationSeconds": 600,
+                            }
+                        },
+                    ]
+                }
+            },
+            Files({"token": File(b":3600", 0o600), "vault/token": File(b"vault:600", 0o600)}),
         ),
     ],
 )
