@@ -242,6 +242,51 @@ async def test_attach_shows_both_outputs(pod: Kubectl) -> None:
         await process.communicate()
 
 
+async def test_run_is_a_shell_on_a_terminal_with_its_exit_code(kubectl: Kubectl) -> None:
+    ours, theirs = pty.openpty()
+    resize(ours, rows=33, columns=77)
+    process = await kubectl.start(
+        *("run", "-it", "--rm", "--restart=Never", "--image=any", "box", "--", "sh"),
+        terminal=theirs,
+    )
+    os.close(theirs)
+    screen = Screen(ours)
+    await screen.until("press")  # "If you don't see a command prompt …": it is attached
+    await screen.type(
+        "until [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done; echo $TERM-$((1+1))\r"
+    )
+    await screen.until("xterm-2")
+    await screen.type("exit 5\r")
+    await screen.until("deleted")
+    async with asyncio.timeout(60):
+        assert await process.wait() == 5
+    os.close(ours)
+    said = await kubectl.ask("get", "pod", "box")
+    assert "not found" in said.err
+
+
+async def test_run_pipes_through_a_container_and_attach_types_into_one(kubectl: Kubectl) -> None:
+    run = ("run", "--restart=Never", "--image=any", "--quiet")
+    out = await kubectl(*run, "-i", "--rm", "piped", "--", "cat", stdin="one\ntwo\n")
+    assert "one\ntwo\n" in out
+    await kubectl(*run, "--stdin", "--attach=false", "box", "--", "cat")
+    await kubectl("wait", "pod/box", "--for=condition=Ready", "--timeout=60s")
+    process = await kubectl.start("attach", "-i", "box")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        process.stdin.write(b"typed\n")
+        await until_line(process.stdout, b"typed\n")
+    process.kill()
+    await process.communicate()
+    assert await kubectl("logs", "box") == "typed\n"
+    await kubectl(*run, "--attach=false", "quiet", "--", "sleep", "600")
+    await kubectl("wait", "pod/quiet", "--for=condition=Ready", "--timeout=60s")
+    refused = await kubectl.ask("attach", "-i", "quiet")
+    assert refused.code == 1
+    assert "stdin is not enabled" in refused.err
+
+
 async def until_line(reader: asyncio.StreamReader, line: bytes) -> None:
     while (found := await reader.readline()) != line:
         assert found

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 
+from nodrop.apiserver import command_clients
 from nodrop.apiserver.spdy import Data, Decoder, Encoder, Frame, Open, Ping, Reply
 from nodrop.client.kubeconfig import read_kubeconfig
 from nodrop.keeper.client import KeeperClient, ensure_keeper
@@ -297,11 +298,31 @@ async def test_attach_tells_what_the_container_says_from_now_on(rig: Rig, tmp_pa
 async def test_attach_ends_with_the_container(rig: Rig) -> None:
     async with rig.socket("attach", V5, stdout=1) as socket:
         await socket.receive_bytes()
-        ended = {"name": "a", "state": {"terminated": {"exitCode": 0}}, "restartCount": 0}
-        patch = {"status": {"containerStatuses": [ended]}}
-        key = ObjectKey(POD, "default", "web")
-        rig.served.registry.patch(key, patch, "merge", subresource="status")
+        await rig.keeper.signal(f"{uid_of(rig.pod)}_a_0", 9, tree=True)
         assert (await all_of(socket)).status["status"] == "Success"
+
+
+async def test_a_client_whose_input_is_not_read_hears_that_we_live(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_clients, "_PONG_EVERY_S", 0.05)
+    query = urlencode({"command": ["sleep", "600"], "stdin": 1}, doseq=True)
+    url = f"{PODS}/web/exec?{query}"
+    async with rig.http.ws_connect(url, protocols=(V5,), autoping=False) as socket:
+
+        async def send() -> None:
+            while True:
+                await socket.send_bytes(b"\0" + bytes(65536))
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(send())
+            pongs = 0
+            while pongs < 5:
+                pongs += (await socket.receive()).type == aiohttp.WSMsgType.PONG
+            sending.cancel()
+        transport = socket._writer.transport  # it reads no goodbye either
+        assert transport is not None
+        transport.abort()
 
 
 @pytest.mark.parametrize("protocols", [(), ("binary.k8s.io",), ("base64.binary.k8s.io",)])

@@ -95,6 +95,22 @@ async def test_leaving_ends_all_of_its_tree(keeper: KeeperClient) -> None:
         await until_gone(pid)
 
 
+async def test_what_it_leaves_in_the_background_ends_with_the_process(
+    keeper: KeeperClient,
+) -> None:
+    script = "setsid sleep 601 >/dev/null 2>&1 & echo $!; sleep 602 >/dev/null 2>&1 & echo $!"
+    async with session(keeper, "sh", "-c", script) as (opened, fd):
+        assert await opened.wait() == 0
+        pids = [int(word) for word in (await output(fd)).split()]
+    async with session(keeper, "true") as (opened, _):  # which leaves nothing
+        assert await opened.wait() == 0
+    for pid in pids:
+        os.kill(pid, 0)  # still there
+    await keeper.signal("web", 9)
+    for pid in pids:
+        await until_gone(pid)
+
+
 async def test_it_ends_with_its_process(keeper: KeeperClient) -> None:
     async with session(keeper, "sleep", "600") as (opened, _):
         await keeper.signal("web", 9, tree=True)

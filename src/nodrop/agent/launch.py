@@ -12,6 +12,7 @@ from nodrop.agent.plan.command import (
     working_folder,
 )
 from nodrop.agent.plan.env import (
+    TERMINAL_ENV,
     ConfigurationError,
     Environment,
     container_environment,
@@ -58,7 +59,11 @@ def prepare_launch(
         pod_uid=pod.uid,
         name=container.name,
         argv=argv,
-        env={**_inherited(pod), **environment.own},
+        env={
+            **_inherited(pod),
+            **(TERMINAL_ENV if container.tty else {}),
+            **environment.own,
+        },
         cwd=cwd,
         pod_ip=pod.ip,
         log_path=host.folders.log_path(pod.uid, container.name, attempt),
@@ -67,6 +72,9 @@ def prepare_launch(
             "pod": pod.key.name,
             "container": container.name,
         },
+        stdin=container.stdin,
+        stdin_once=container.stdin_once,
+        tty=container.tty,
         mounts=volumes.mounts(container, attempt, environment.own),
     )
     return Launch(spec, environment.skipped)

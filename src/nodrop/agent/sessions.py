@@ -1,30 +1,29 @@
-"""Commands beside containers with input, output and a terminal of their own, as exec needs."""
+"""Containers and commands beside them with input, output and terminal, as exec and attach need."""
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
-import struct
-import termios
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Literal
 
+from nodrop.agent.launch import container_id
+from nodrop.agent.pipes import Input, Outputs, Stream
+from nodrop.agent.plan.env import TERMINAL_ENV
 from nodrop.keeper.protocol import KeeperFailure
-from nodrop.keeper.session import KeeperSession, open_session
+from nodrop.keeper.session import (
+    KeeperAttachment,
+    KeeperSession,
+    open_attachment,
+    open_session,
+)
 from nodrop.model.errors import ApiError
 
-_READ_BYTES = 64 * 1024
 _END_OF_INPUT = b"\x04"
-_TERMINAL_ENV = {"TERM": "xterm"}  # what container runtimes give to commands on a terminal
-
-Stream = Literal["stdout", "stderr"]
 
 
 class ProcessSessions:
-    """Runs them through the keeper, in the environment of the container's own process."""
+    """Opens them through the keeper. See apiserver.streams.Containers."""
 
     def __init__(self, keeper_socket: Path) -> None:
         self._keeper_socket = keeper_socket
@@ -40,18 +39,17 @@ class ProcessSessions:
         stdin: bool,
         tty: bool,
     ) -> AsyncIterator[ProcessSession]:
-        """See apiserver.streams.Executor."""
         async with AsyncExitStack() as stack:
             ends = _Ends.terminal() if tty else _Ends.pipes()
             try:
                 session = await stack.enter_async_context(
                     open_session(
                         self._keeper_socket,
-                        f"{pod_uid}_{container}_{restart_count}",
+                        container_id(pod_uid, container, restart_count),
                         argv,
                         fds=ends.theirs,
                         tty=tty,
-                        env=_TERMINAL_ENV if tty else {},
+                        env=TERMINAL_ENV if tty else {},
                     )
                 )
             except KeeperFailure as failure:
@@ -59,11 +57,56 @@ class ProcessSessions:
                 raise _not_run(argv, failure) from failure
             finally:
                 ends.close_theirs()
-            opened = await ProcessSession.connect(session, ends, argv, tty=tty)
-            stack.callback(opened.close)
-            if not stdin:
-                opened.no_input()
+            input, outputs = await Input.open(ends.stdin), await Outputs.open(ends.outputs)
+            stack.callback(outputs.close)
+            stack.callback(input.close)
+            opened = ProcessSession(session, argv, input=input, outputs=outputs, tty=tty)
+            if not stdin and not tty:
+                opened.end_input()  # on a terminal, nobody types
             yield opened
+
+    @asynccontextmanager
+    async def attach(
+        self,
+        pod_uid: str,
+        container: str,
+        restart_count: int,
+        *,
+        stdin: bool,
+        once: bool,
+        tty: bool,
+    ) -> AsyncIterator[AttachedSession]:
+        async with AsyncExitStack() as stack:
+            (out_read, out_write), (err_read, err_write) = os.pipe(), os.pipe()
+            outputs = await Outputs.open({"stdout": out_read, "stderr": err_read})
+            stack.callback(outputs.close)
+            try:
+                attachment = await stack.enter_async_context(
+                    open_attachment(
+                        self._keeper_socket,
+                        container_id(pod_uid, container, restart_count),
+                        outputs=(out_write, err_write),
+                        stdin=stdin,
+                        tty=tty,
+                    )
+                )
+            except KeeperFailure as failure:
+                raise _not_attached(container, failure) from failure
+            finally:
+                os.close(out_write)
+                os.close(err_write)
+            input = None
+            if attachment.input is not None:
+                input = await Input.open(attachment.input)
+                stack.callback(input.close)
+            yield AttachedSession(
+                attachment,
+                container,
+                input=input,
+                outputs=outputs,
+                tty=tty,
+                once=once,
+            )
 
 
 class ProcessSession:
@@ -72,73 +115,33 @@ class ProcessSession:
     def __init__(
         self,
         session: KeeperSession,
-        *,
         argv: Sequence[str],
-        writer: asyncio.StreamWriter,
-        input: _Input,
-        readers: dict[Stream, asyncio.StreamReader],
-        transports: Sequence[asyncio.BaseTransport],
-        terminal: int | None,
+        *,
+        input: Input,
+        outputs: Outputs,
+        tty: bool,
     ) -> None:
         self._session = session
         self._argv = argv
-        self._writer = writer
         self._input = input
-        self._readers = readers
-        self._transports = transports
-        self._terminal = terminal
-
-    @staticmethod
-    async def connect(
-        session: KeeperSession, ends: _Ends, argv: Sequence[str], *, tty: bool
-    ) -> ProcessSession:
-        writer, input = await _writer(ends.stdin)
-        transports: list[asyncio.BaseTransport] = []
-        readers: dict[Stream, asyncio.StreamReader] = {}
-        for name, fd in ends.outputs.items():
-            readers[name], transport = await _reader(fd)
-            transports.append(transport)
-        terminal = ends.stdin if tty else None
-        return ProcessSession(
-            session,
-            argv=argv,
-            writer=writer,
-            input=input,
-            readers=readers,
-            transports=transports,
-            terminal=terminal,
-        )
+        self._outputs = outputs
+        self._tty = tty
 
     async def write(self, data: bytes) -> None:
-        if self._writer.is_closing():
-            return
-        with suppress(ConnectionError):
-            self._writer.write(data)
-            await self._writer.drain()
+        await self._input.write(data)
 
     def end_input(self) -> None:
-        if self._writer.is_closing():
-            return
-        if self._terminal is None:
-            self._writer.close()
+        if self._tty:
+            self._input.type(_END_OF_INPUT)
         else:
-            self._writer.write(_END_OF_INPUT)
-
-    def no_input(self) -> None:
-        """A command without input reads its end at once; on a terminal nobody types."""
-        if self._terminal is None:
-            self._writer.close()
+            self._input.end()
 
     async def read(self, stream: Stream) -> bytes:
-        reader = self._readers.get(stream)
-        if reader is None:
-            return b""
-        return await reader.read(_READ_BYTES)
+        return await self._outputs.read(stream)
 
     def resize(self, columns: int, rows: int) -> None:
-        if self._terminal is not None and not self._writer.is_closing():
-            size = struct.pack("HHHH", rows, columns, 0, 0)
-            fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, size)
+        if self._tty:
+            self._input.resize(columns, rows)
 
     async def wait(self) -> int:
         try:
@@ -146,15 +149,62 @@ class ProcessSession:
         except KeeperFailure as failure:
             raise _not_run(self._argv, failure) from failure
 
-    def close(self) -> None:
-        for transport in self._transports:
-            transport.close()
-        if not self._input.lost.is_set():  # else what is unsent would keep the pipe open
-            self._writer.transport.abort()
+
+class AttachedSession:
+    """Our ends of a container's input and output, which others may share."""
+
+    def __init__(
+        self,
+        attachment: KeeperAttachment,
+        container: str,
+        *,
+        input: Input | None,
+        outputs: Outputs,
+        tty: bool,
+        once: bool,
+    ) -> None:
+        self._attachment = attachment
+        self._container = container
+        self._input = input
+        self._outputs = outputs
+        self._tty = tty
+        self._once = once
+
+    async def write(self, data: bytes) -> None:
+        if self._input is not None:
+            await self._input.write(data)
+
+    def end_input(self) -> None:
+        """The container's input ends, and it is heard to its end; or else the client leaves.
+
+        As upstream: a terminal, or an input that stays open for others, has no such end.
+        """
+        if self._input is None:
+            return
+        if self._once and not self._tty:
+            self._input.end()
+            self._attachment.end_input()
+        else:
+            self._attachment.leave()
+
+    async def read(self, stream: Stream) -> bytes:
+        return await self._outputs.read(stream)
+
+    def resize(self, columns: int, rows: int) -> None:
+        if self._tty and self._input is not None:
+            self._input.resize(columns, rows)
+
+    async def wait(self) -> int:
+        """0 at the end: an attached client asks the pod for its exit code."""
+        try:
+            await self._attachment.wait()
+        except KeeperFailure as failure:
+            raise _not_attached(self._container, failure) from failure
+        return 0
 
 
 class _Ends:
-    """The descriptors of one session: ours, and those that the command gets."""
+    """The descriptors of one command: ours, and those that it gets."""
 
     def __init__(
         self, stdin: int, outputs: dict[Stream, int], theirs: tuple[int, int, int]
@@ -186,42 +236,13 @@ class _Ends:
             os.close(fd)
 
 
-class _ToTheEnd(asyncio.StreamReaderProtocol):
-    """A terminal that its command has left gives EIO: that is the end of what it said."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(None if isinstance(exc, OSError) else exc)
-
-
-async def _reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=_READ_BYTES)
-    transport, _ = await loop.connect_read_pipe(
-        lambda: _ToTheEnd(reader), os.fdopen(fd, "rb", buffering=0)
-    )
-    return reader, transport
-
-
-class _Input(asyncio.StreamReaderProtocol):
-    """Lets a writer wait for room, and knows when the pipe is gone."""
-
-    def __init__(self) -> None:
-        super().__init__(asyncio.StreamReader())
-        self.lost = asyncio.Event()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost.set()
-        super().connection_lost(exc)
-
-
-async def _writer(fd: int) -> tuple[asyncio.StreamWriter, _Input]:
-    loop = asyncio.get_running_loop()
-    transport, input = await loop.connect_write_pipe(_Input, os.fdopen(fd, "wb", buffering=0))
-    return asyncio.StreamWriter(transport, input, None, loop), input
-
-
 def _not_run(argv: Sequence[str], failure: KeeperFailure) -> ApiError:
     """Upstream's words, with the keeper's reason."""
     shown = argv[0] if argv else ""
     message = f'error executing command in container: failed to start exec "{shown}": {failure}'
+    return ApiError(500, "InternalError", f"Internal error occurred: {message}")
+
+
+def _not_attached(container: str, failure: KeeperFailure) -> ApiError:
+    message = f'error attaching to container "{container}": {failure}'
     return ApiError(500, "InternalError", f"Internal error occurred: {message}")

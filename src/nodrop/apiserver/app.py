@@ -70,7 +70,7 @@ def build_app(
     app.on_shutdown.append(_end_open_requests)
     fixed = _fixed_routes(OpenApi(registry.kinds), registry.kinds)
     app.add_routes(_guarded(route, access) for route in (*routes, *fixed))
-    streams = StreamHandlers(registry, executor=executor, logs=logs)
+    streams = StreamHandlers(registry, executor=executor)
     objects = ObjectHandlers(
         registry,
         access=access,

@@ -17,6 +17,7 @@ from nodrop.model.errors import bad_request
 from nodrop.model.meta import Obj
 
 _STREAMS_WITHIN_S = 30.0
+_PONG_EVERY_S = 10.0
 _LONGEST_SIZE_BYTES = 1024
 
 
@@ -28,14 +29,25 @@ class WebSocketClient:
         self._channels = channels
 
     async def feed(self, session: Session) -> None:
-        try:
-            while True:
-                event = self._channels.event(await next_message(self._socket))
-                if event is not None:
-                    await apply(session, event)
-        except ChannelError as error:
-            await close_websocket(self._socket, str(error))
-            raise ClientGone from error
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._show_life())
+            try:
+                while True:
+                    event = self._channels.event(await next_message(self._socket))
+                    if event is not None:
+                        await apply(session, event)
+            except ChannelError as error:
+                await close_websocket(self._socket, str(error))
+                raise ClientGone from error
+
+    async def _show_life(self) -> None:
+        """Pings behind input that nobody reads are not answered: pongs go out unasked (RFC 6455).
+
+        kubectl hangs up after a minute without one.
+        """
+        while True:
+            await asyncio.sleep(_PONG_EVERY_S)
+            await self._socket.pong()
 
     async def greet(self) -> None:
         """An empty message, as upstream sends it: clients wait for one to know that all is up."""

@@ -23,6 +23,14 @@ def container_name(pod: Obj, asked: str) -> str:
     raise bad_request(f"a container name must be specified for pod {pod_name}, {listed}")
 
 
+def container_spec(pod: Obj, name: str) -> Obj:
+    """The container of that name, which is there."""
+    spec = pod["spec"]
+    everyone = (*spec["containers"], *(spec.get("initContainers") or ()))
+    found: Obj = next(container for container in everyone if container["name"] == name)
+    return found
+
+
 def container_status(pod: Obj, name: str) -> Obj | None:
     """Its containerStatus, or None while there is none."""
     status = pod.get("status") or {}

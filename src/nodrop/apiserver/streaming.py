@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from nodrop.apiserver.attach import LogSession
 from nodrop.apiserver.channels import COMMAND_PROTOCOLS, V4, ChannelError, Channels
 from nodrop.apiserver.command_clients import WebSocketClient, spdy_client
-from nodrop.apiserver.containers import running_container
+from nodrop.apiserver.containers import container_spec, running_container
 from nodrop.apiserver.parameters import flag
 from nodrop.apiserver.paths import Target
 from nodrop.apiserver.portforward import (
@@ -26,7 +25,7 @@ from nodrop.apiserver.portforward import (
 from nodrop.apiserver.portforward_channels import serve_channels
 from nodrop.apiserver.remotecommand import ClientGone, serve_command
 from nodrop.apiserver.spdy_connection import Duplex, SpdyConnection
-from nodrop.apiserver.streams import Executor, LogSource, OutputStream, Session
+from nodrop.apiserver.streams import Executor, OutputStream, Session
 from nodrop.apiserver.upgrades import (
     SpdyDuplex,
     WebSocketDuplex,
@@ -80,10 +79,9 @@ def command_options(query: Mapping[str, str], command: tuple[str, ...]) -> Comma
 class StreamHandlers:
     """Answers exec, attach and port-forward of pods."""
 
-    def __init__(self, registry: Registry, *, executor: Executor, logs: LogSource) -> None:
+    def __init__(self, registry: Registry, *, executor: Executor) -> None:
         self._registry = registry
         self._executor = executor
-        self._logs = logs
 
     async def handle(self, request: web.Request, target: Target) -> web.StreamResponse:
         """Upgrade the connection and stay until the stream is over. Raises ApiError."""
@@ -105,12 +103,20 @@ class StreamHandlers:
     ) -> AbstractAsyncContextManager[Session]:
         container, restart_count = running_container(pod, options.container)
         if not is_exec:
-            if options.stdin:
+            spec = container_spec(pod, container)
+            if options.stdin and not spec.get("stdin"):
                 raise bad_request(
-                    f'container "{container}" takes no input: nodrop gives containers an empty '
-                    "standard input; attach without stdin, or exec a command"
+                    f'container "{container}" takes no input: stdin is not enabled in its spec '
+                    "(stdin: true); attach without stdin, or exec a command"
                 )
-            return _attached(LogSession(self._logs, pod, container, options.outputs))
+            return self._executor.attach(
+                uid_of(pod),
+                container,
+                restart_count,
+                stdin=options.stdin,
+                once=bool(spec.get("stdinOnce")),
+                tty=bool(spec.get("tty")),
+            )
         if not options.command:
             raise bad_request("you must specify at least one command for the container")
         return self._executor.exec(
@@ -124,11 +130,6 @@ class StreamHandlers:
 
 
 # Private
-
-
-@asynccontextmanager
-async def _attached(session: Session) -> AsyncIterator[Session]:
-    yield session
 
 
 async def _command_over_websocket(

@@ -1,4 +1,4 @@
-"""What the API server streams besides watches: logs, and commands that run beside containers."""
+"""What the API server streams besides watches: logs, containers and commands beside them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class LogSource(Protocol):
 
 
 class Session(Protocol):
-    """A command that runs beside a container, its input and output connected."""
+    """A container, or a command that runs beside one, its input and output connected."""
 
     async def write(self, data: bytes) -> None:
         """Give it input; waits while it has enough. What nobody reads any more is dropped."""
         ...
 
     def end_input(self) -> None:
-        """Its standard input ends here; on a terminal, as if Ctrl-D was pressed."""
+        """The client has no more; a command's input ends, on a terminal as if by Ctrl-D."""
         ...
 
     async def read(self, stream: OutputStream) -> bytes:
@@ -60,12 +60,15 @@ class Session(Protocol):
         ...
 
     async def wait(self) -> int:
-        """The exit code, 128 + n after signal n. Raises ApiError 500 when it did not start."""
+        """The exit code, 128 + n after signal n; 0 for a container that was attached to.
+
+        Raises ApiError 500 when it did not start, or is not heard any more.
+        """
         ...
 
 
 class Executor(Protocol):
-    """Runs commands in the environment of containers."""
+    """Runs commands in the environment of containers, and connects to containers."""
 
     def exec(
         self,
@@ -77,8 +80,25 @@ class Executor(Protocol):
         stdin: bool,
         tty: bool,
     ) -> AbstractAsyncContextManager[Session]:
-        """Start ``argv``, no shell. Leaving the block kills it and all that descends from it.
+        """Start ``argv``, no shell. Leaving the block before its end kills it and its tree.
 
         Raises ApiError 500 when whoever runs containers can't be reached.
+        """
+        ...
+
+    def attach(
+        self,
+        pod_uid: str,
+        container: str,
+        restart_count: int,
+        *,
+        stdin: bool,
+        once: bool,
+        tty: bool,
+    ) -> AbstractAsyncContextManager[Session]:
+        """Connect to a container, which goes on when the block is left.
+
+        ``stdin``: it has an input, and the client wants it; with ``once`` that ends with the
+        client's. ``tty``: it runs on a terminal. Raises ApiError 500.
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from nodrop.keeper import proc, wildcard
@@ -13,20 +14,48 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Sink = Callable[[bytes], None]
+    End = Callable[[int], None]
 
 _READ_BYTES = 64 * 1024
 _DRAIN_READS = 64  # what a pipe can hold at the end of a process, and then some
 
 
+class Output:
+    """What the child has at ``numbers`` feeds ``sink``; the last thing it gets is b"".
+
+    ``ours`` and ``theirs`` are the ends of a pipe, or of a terminal.
+    """
+
+    __slots__ = ("numbers", "ours", "sink", "theirs")
+
+    def __init__(self, numbers: tuple[int, ...], sink: Sink, *, tty: bool = False) -> None:
+        self.numbers = numbers
+        self.sink = sink
+        self.ours, self.theirs = os.openpty() if tty else os.pipe()
+
+
 class Child:
-    """One execution of a program; ``mark`` tells its descendants from others."""
+    """One execution of a program; ``mark`` tells its descendants from others.
 
-    __slots__ = ("bind_error", "bind_redirect", "mark", "on_exit", "pid", "pipes", "start_ticks")
+    ``kin_stay``: what descends from it may outlive it.
+    """
 
-    def __init__(self, pid: int, mark: int, on_exit: Callable[[int], None]) -> None:
+    __slots__ = (
+        "bind_error",
+        "bind_redirect",
+        "kin_stay",
+        "mark",
+        "on_exit",
+        "pid",
+        "pipes",
+        "start_ticks",
+    )
+
+    def __init__(self, pid: int, mark: int, on_exit: End, *, kin_stay: bool) -> None:
         self.pid = pid
         self.mark = mark
         self.on_exit = on_exit
+        self.kin_stay = kin_stay
         self.start_ticks = proc.start_ticks(pid)
         self.bind_redirect = False
         self.bind_error = ""
@@ -52,46 +81,57 @@ class Children:
     def start(
         self,
         command: Command,
-        outputs: Sequence[tuple[tuple[int, ...], Sink]],
-        on_exit: Callable[[int], None],
+        outputs: Sequence[Output],
+        on_exit: End,
+        *,
+        kin_stay: bool = False,
     ) -> Child:
-        """Run ``command``; ``outputs`` says which descriptors feed which sink (b"" at the end).
+        """Run ``command``; the ends of its ``outputs`` are closed here, sooner or later.
 
-        ``on_exit`` gets the exit code, 128 + n after signal n, when its tree has been ended and
-        all it wrote has been given to the sinks. Raises Failed when it can't be executed.
+        ``on_exit`` gets the exit code, 128 + n after signal n, when its tree has been ended
+        (unless ``kin_stay``) and all it wrote has been given to the sinks. Raises Failed when it
+        can't be executed.
         """
         fds = {0: self._null, 1: self._null, 2: self._null, **command.fds}
-        pipes = [(os.pipe(), numbers, sink) for numbers, sink in outputs]
-        for (_read, write), numbers, _sink in pipes:
-            fds.update(dict.fromkeys(numbers, write))
+        for output in outputs:
+            fds.update(dict.fromkeys(output.numbers, output.theirs))
         command.fds = fds
         try:
             spawned = spawn(command)
         except BaseException:
-            for (read, _write), _numbers, _sink in pipes:
-                os.close(read)
+            for output in outputs:
+                os.close(output.ours)
             raise
         finally:
-            for (_read, write), _numbers, _sink in pipes:
-                os.close(write)
-        child = Child(spawned.pid, command.mark, on_exit)
+            for output in outputs:
+                os.close(output.theirs)
+        child = Child(spawned.pid, command.mark, on_exit, kin_stay=kin_stay)
         child.bind_error = spawned.bind_error
         self._running[child.pid] = child
-        for (read, _write), _numbers, sink in pipes:
-            self._read_from(child, read, sink)
+        for output in outputs:
+            os.set_blocking(output.ours, False)
+            child.pipes[output.ours] = output.sink
+        self.listen(child)
         if spawned.listener is not None and command.bind_ip is not None:
             child.bind_redirect = True
             self._answer_binds(spawned.listener, command.bind_ip)
         return child
 
-    def _read_from(self, child: Child, fd: int, sink: Sink) -> None:
-        os.set_blocking(fd, False)
-        child.pipes[fd] = sink
+    def listen(self, child: Child) -> None:
+        """Read what it writes."""
+        for fd in child.pipes:
+            self._listen_to(child, fd)
 
+    def _listen_to(self, child: Child, fd: int) -> None:
         def ready(_events: int) -> None:
             self._read(child, fd)
 
         self._loop.watch(fd, READ, ready)
+
+    def pause(self, child: Child) -> None:
+        """Read nothing more until ``listen``: it has to wait once its pipes are full."""
+        for fd in child.pipes:
+            self._loop.unwatch(fd)
 
     def _read(self, child: Child, fd: int) -> bool:
         """Read once; False when there is nothing (more) to read now."""
@@ -99,6 +139,10 @@ class Children:
             data = os.read(fd, _READ_BYTES)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""  # a terminal that everybody has left
         child.pipes[fd](data)
         if not data:
             self._loop.unwatch(fd)
@@ -137,11 +181,16 @@ class Children:
             self._sweep_again()
 
     def _ended(self, child: Child, status: int) -> None:
-        if proc.kill_family(child.mark, ()):
-            self._sweeping.add(child.mark)
+        if not child.kin_stay:
+            self.end_kin(child.mark)
         for fd in tuple(child.pipes):
             guarded(self._drain, child, fd)
         guarded(child.on_exit, status if status >= 0 else 128 - status)
+
+    def end_kin(self, mark: int) -> None:
+        """Kill what a child with this mark has left behind."""
+        if proc.kill_family(mark, ()):
+            self._sweeping.add(mark)
 
     def _drain(self, child: Child, fd: int) -> None:
         for _ in range(_DRAIN_READS):

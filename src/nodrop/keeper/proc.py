@@ -16,7 +16,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 _HIGHEST_MARK = 1 << 62
 _KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
@@ -95,8 +95,8 @@ def mark_of(pid: int) -> int | None:
         return None
 
 
-def marked(mark: int, pids: Iterable[int]) -> list[int]:
-    return [pid for pid in pids if mark_of(pid) == mark]
+def marked(marks: Container[int | None], pids: Iterable[int]) -> list[int]:
+    return [pid for pid in pids if mark_of(pid) in marks]
 
 
 def everyone() -> list[int]:
@@ -126,7 +126,7 @@ def kill_family(mark: int, roots: Iterable[int]) -> int:
     main = tuple(roots)
     killed: set[int] = set()
     while True:
-        orphans = marked(mark, children(os.getpid()))
+        orphans = marked({mark}, children(os.getpid()))
         fresh = [pid for pid in descendants((*main, *orphans)) if pid not in killed]
         if not fresh:
             return len(killed)

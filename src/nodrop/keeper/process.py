@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from nodrop.keeper.children import Child
+    from nodrop.keeper.console import Console
     from nodrop.keeper.loop import Timer
 
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:@")
@@ -33,6 +34,9 @@ class Process:
         self.bind_ip: str | None = spec.get("bind_ip")
         self.fds: dict[str, int] = dict(spec.get("fds") or {})
         self.restart: bool = bool(spec.get("restart", False))
+        self.stdin: bool = bool(spec.get("stdin", False))
+        self.stdin_once: bool = bool(spec.get("stdin_once", False))
+        self.tty: bool = bool(spec.get("tty", False))
         self.mounts = [(str(m[0]), str(m[1]), bool(m[2])) for m in spec.get("mounts") or ()]
         self.labels: dict[str, str] = dict(spec.get("labels") or {})
         self.notes: dict[str, str] = {}
@@ -49,7 +53,9 @@ class Process:
         self.bind_error = ""
         self.restarts = 0
         self.child: Child | None = None
+        self.console: Console | None = None
         self.beside: set[Child] = set()
+        self.left: set[int] = set()  # marks of commands beside it that have left something running
         self.again: Timer | None = None
         self.last_code = 0
         self.quick_ends = 0
@@ -62,6 +68,7 @@ class Process:
             setattr(process, name, record[name])
         for name in ("exited_at", "known", "notes", "bind_redirect", "bind_error", "restarts"):
             setattr(process, name, record[name])
+        process.left = set(record.get("left") or ())
         process.signals = [(number, at) for number, at in record["signals"]]
         process.restart = False
         return process
@@ -96,7 +103,8 @@ class Process:
     def for_disk(self) -> dict[str, Any]:
         """The view and what a later keeper needs. No environment: it may hold secrets."""
         more = "argv cwd log bind_ip fds restart mark boot_id"
-        return {**self.view(), **{name: getattr(self, name) for name in more.split()}}
+        kept = {name: getattr(self, name) for name in more.split()}
+        return {**self.view(), **kept, "left": sorted(self.left)}
 
     def left_running(self, boot_id: str) -> bool:
         """True when a keeper before us died and this process still runs."""

@@ -7,8 +7,9 @@ import signal
 import time
 
 from nodrop.keeper import proc
+from nodrop.keeper.children import Output
+from nodrop.keeper.console import Console
 from nodrop.keeper.failure import Failed
-from nodrop.keeper.logs import LogFile, Stream
 from nodrop.keeper.loop import complain
 from nodrop.keeper.process import Process
 from nodrop.keeper.spawn import Command
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from nodrop.keeper.children import Child, Children, Sink
+    from nodrop.keeper.children import Child, Children
     from nodrop.keeper.loop import Loop
     from nodrop.keeper.records import Records
     from nodrop.keeper.sockets import HeldSockets
@@ -67,7 +68,7 @@ class Processes:
     def _end_leftover(self, process: Process) -> None:
         if process.boot_id == self._boot_id and process.mark:
             roots = [process.pid] if process.left_running(self._boot_id) else []
-            roots += proc.marked(process.mark, proc.everyone())
+            roots += proc.marked({process.mark, *process.left}, proc.everyone())
             proc.kill_family(process.mark, roots)
             # They are not our children: whoever asks us to listen must find their ports free.
             proc.await_end(roots, _DEATH_S)
@@ -114,7 +115,7 @@ class Processes:
         if tree and number == signal.SIGKILL:
             self._kill(process)
         elif tree:
-            for pid in proc.descendants((child.pid, *self._orphans(child))):
+            for pid in proc.descendants((child.pid, *self._orphans(process, child))):
                 proc.send(pid, number)
         else:
             child.signal(number)
@@ -169,7 +170,7 @@ class Processes:
             child.kill_tree()
 
         command = self._command(process, argv)
-        child = self._children.start(command, [((1, 2), collect)], ended)
+        child = self._children.start(command, [Output((1, 2), collect)], ended)
         process.beside.add(child)
         if timeout_s is not None:
             timer = self._loop.after(timeout_s, time_out)
@@ -185,18 +186,31 @@ class Processes:
         tty: bool,
         env: dict[str, str],
     ) -> Callable[[], None]:
-        """Run beside a process with a client's descriptors; ``answer(code)``. As ``exec`` else."""
+        """Run beside a process with a client's descriptors; ``answer(code)``. As ``exec`` else.
+
+        What it leaves in the background when it ends by itself goes on until the process ends.
+        """
         process = self._running(id)
 
         def ended(code: int) -> None:
-            process.beside.discard(child)
+            if child in process.beside:
+                process.beside.discard(child)
+                self._leave_kin(process, child)
+            else:  # it was cut short
+                self._children.end_kin(child.mark)
             answer(code)
 
         command = self._command(process, argv, fds)
         command.env, command.tty = {**process.env, **env}, tty
-        child = self._children.start(command, [], ended)
+        child = self._children.start(command, [], ended, kin_stay=True)
         process.beside.add(child)
         return _cutter(process, child)
+
+    def console(self, id: str) -> Console:
+        """Input and output of a process that runs."""
+        console = self._running(id).console
+        assert console is not None
+        return console
 
     def shutdown(self, grace_s: float, done: Callable[[], None]) -> None:
         """End every process: SIGTERM, and SIGKILL to what is left after ``grace_s``."""
@@ -238,14 +252,25 @@ class Processes:
         )
 
     def _run(self, process: Process) -> None:
-        command = self._command(process, process.argv, self._sockets.descriptors(process.fds))
-        outputs = _log_outputs(process)
-        child = self._children.start(command, outputs, lambda code: self._ended(process, code))
+        console = Console(process, self._loop, self._children)
+        child = None
+        try:
+            fds = {**console.fds, **self._sockets.descriptors(process.fds)}
+            command = self._command(process, process.argv, fds)
+            command.tty = process.tty
+            child = self._children.start(
+                command, console.outputs, lambda code: self._ended(process, code)
+            )
+        finally:
+            console.started(child)
+        process.console = console
         process.runs_as(child, self._boot_id)
         self._save(process, durable=False)
 
     def _ended(self, process: Process, code: int) -> None:
         process.child = None
+        if process.console is not None:
+            process.console.end()
         self._kill_beside(process)
         if not process.restart:
             self._finish(process, code)
@@ -282,8 +307,8 @@ class Processes:
         except OSError as error:
             complain(f"the record of {process.id} can't be written: {error}")
 
-    def _orphans(self, child: Child) -> list[int]:
-        return proc.marked(child.mark, proc.children(os.getpid()))
+    def _orphans(self, process: Process, child: Child) -> list[int]:
+        return proc.marked({child.mark, *process.left}, proc.children(os.getpid()))
 
     def _kill(self, process: Process) -> None:
         if process.child is not None:
@@ -291,8 +316,18 @@ class Processes:
         self._kill_beside(process)
 
     def _kill_beside(self, process: Process) -> None:
-        for child in process.beside:
-            child.kill_tree()
+        for child in tuple(process.beside):
+            _cutter(process, child)()
+        for mark in process.left:
+            self._children.end_kin(mark)
+
+    def _leave_kin(self, process: Process, child: Child) -> None:
+        """Remember what it has left running, and forget what has ended since."""
+        present = {proc.mark_of(pid) for pid in proc.children(os.getpid())}
+        left = {mark for mark in (child.mark, *process.left) if mark in present}
+        if left != process.left:
+            process.left = left
+            self._save(process, durable=False)
 
     def _kill_all(self) -> None:
         for process in self._table.values():
@@ -319,33 +354,7 @@ def _cutter(process: Process, child: Child) -> Callable[[], None]:
 
     def cut_short() -> None:
         if child in process.beside:
+            process.beside.discard(child)
             child.kill_tree()
 
     return cut_short
-
-
-def _log_outputs(process: Process) -> list[tuple[tuple[int, ...], Sink]]:
-    """Both streams into one file, which closes when both have ended."""
-    if process.log is None:
-        return []
-    try:
-        file = LogFile(process.log)
-    except OSError as error:
-        raise Failed("EIO", f"log {process.log} can't be opened: {error}") from error
-    still_open = {"stdout", "stderr"}
-
-    def sink(name: str) -> Sink:
-        stream = Stream(name)
-
-        def write(data: bytes) -> None:
-            lines = stream.feed(data, time.time_ns()) if data else stream.end(time.time_ns())
-            if lines:
-                file.write(lines)
-            if not data:
-                still_open.discard(name)
-                if not still_open:
-                    file.close()
-
-        return write
-
-    return [((1,), sink("stdout")), ((2,), sink("stderr"))]

@@ -34,6 +34,9 @@ class ProcessSpec:
     moves to ``<log>.1`` (… ``.4``). ``env`` is the whole environment of the process. ``id`` is a
     file name: letters, digits and ``._-:@``, at most 200. When the process ends, all that
     descends from it is killed. ``mounts`` give it a mount namespace (see keeper/mounts.py).
+    ``stdin``: its standard input is a pipe that stays open, else it reads its end at once; with
+    ``stdin_once`` it ends with the first client that was attached to it. ``tty``: input and output
+    are a terminal. Keepers of before know none of the three and give an empty input.
     """
 
     id: str
@@ -46,6 +49,9 @@ class ProcessSpec:
     restart: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[BindMount] = ()
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ _READ_BYTES = 256 * 1024
 _UNREAD_BYTES = 16 * 1024 * 1024  # a client that leaves more than this unread is dropped
 _SHUTDOWN_GRACE_S = 2.0
 _MOST_FDS = 3  # standard input, output and error of a session
+_OUTPUTS = ("stdout", "stderr")  # the descriptors of one who attaches
 
 
 class Later:
@@ -35,6 +36,10 @@ class Later:
 
     def __init__(self, cut: Callable[[], None]) -> None:
         self.cut = cut
+
+
+HANDED = object()
+"""The answer has been given together with a descriptor."""
 
 
 class Connection:
@@ -90,7 +95,7 @@ class Connection:
         else:
             if isinstance(result, Later):
                 self._pending[id] = result
-            else:
+            elif result is not HANDED:
                 self.answer(id, result)
 
     def take_fds(self) -> list[int]:
@@ -100,6 +105,15 @@ class Connection:
 
     def answer(self, id: int, result: object) -> None:
         self._send({"id": id, "result": result})
+
+    def hand(self, id: int, fd: int) -> None:
+        """Answer with a copy of a descriptor, which goes with the first byte of the answer."""
+        answer = encode({"id": id, "result": None})
+        if self._unsent:
+            raise Failed("EBUSY", "a descriptor is handed over a connection of its own")
+        sent = socket.send_fds(self._socket, [answer], [fd])
+        self._unsent += answer[sent:]
+        self._flush()
 
     def refuse(self, id: int, code: str, message: str) -> None:
         self._send({"id": id, "error": {"code": code, "message": message}})
@@ -196,6 +210,13 @@ class Server:
                 return self._exec(connection, id, args)
             case "session":
                 return self._session(connection, id, args)
+            case "input":
+                connection.hand(id, processes.console(args["id"]).input)
+                return HANDED
+            case "end_input":
+                processes.console(args["id"]).end_input()
+            case "attach":
+                return self._attach(connection, id, args)
             case "note":
                 processes.note(args["id"], str(args["key"]), str(args["value"]))
             case "list":
@@ -250,6 +271,26 @@ class Server:
         finally:
             _close_all(fds)
         return Later(cut)
+
+    def _attach(self, connection: Connection, id: int, args: dict[str, Any]) -> Later:
+        """Copy what a container says to the client's own pipes, standard output and error."""
+        fds = connection.take_fds()
+
+        def answer(why: str) -> None:
+            if why:
+                connection.refuse(id, "EPIPE", why)
+            else:
+                connection.answer(id, None)
+
+        try:
+            if len(fds) != len(_OUTPUTS):
+                raise Failed("EINVAL", f"to attach needs {len(_OUTPUTS)} descriptors")
+            console = self._processes.console(args["id"])
+        except BaseException:
+            _close_all(fds)
+            raise
+        outputs = dict(zip(_OUTPUTS, fds, strict=True))
+        return Later(console.attach(outputs, stdin=bool(args["stdin"]), answer=answer))
 
     def _shutdown(self, connection: Connection, id: int, grace_s: float) -> Later:
         def done() -> None:

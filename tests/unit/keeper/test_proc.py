@@ -37,4 +37,4 @@ def test_a_mark_is_inherited_through_exec_and_setsid() -> None:
     ) as child:
         while (fields := proc.stat_fields(child.pid)) and int(fields[3]) != child.pid:
             pass  # field 6, the session: soon its own
-        assert proc.marked(mark, [child.pid, os.getpid()]) == [child.pid]
+        assert proc.marked({mark}, [child.pid, os.getpid()]) == [child.pid]

@@ -39,12 +39,16 @@ def container_argv(
 ) -> tuple[str, ...] | None:
     """``command`` and ``args`` expanded, or None without a command.
 
+    ``args`` alone are the command of an image without entrypoint (``kubectl run NAME -- sh``), if
+    they don't begin with an option: that is meant for an entrypoint, and there is none here.
+
     A relative program with a slash is meant from the working folder; a bare name is searched
     for on PATH by the runtime.
     """
-    if not container.command:
+    words = (*container.command, *container.args)
+    if not words or (not container.command and words[0].startswith("-")):
         return None
-    program, *rest = (expand(word, values) for word in (*container.command, *container.args))
+    program, *rest = (expand(word, values) for word in words)
     if "/" in program and not isabs(program):
         program = normpath(join(cwd, program))
     return (program, *rest)

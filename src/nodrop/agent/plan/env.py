@@ -18,6 +18,9 @@ Source = Literal["ConfigMap", "Secret"]
 #: Reads a ConfigMap or Secret of the pod's namespace by name; None when there is none.
 Lookup = Callable[[Source, str], Obj | None]
 
+#: What container runtimes give to what runs on a terminal.
+TERMINAL_ENV = {"TERM": "xterm"}
+
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 

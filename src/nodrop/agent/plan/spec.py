@@ -104,6 +104,9 @@ class Container:
     stop_signal: int = Signals.SIGTERM
     mounts: tuple[Mount, ...] = ()
     termination_path: str = DEFAULT_TERMINATION_PATH
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
     logs_as_message: bool = False  # terminationMessagePolicy FallbackToLogsOnError
 
     @property
@@ -197,6 +200,9 @@ def _container(spec: Obj, section: Section, index: int) -> Container:
         stop_signal=signal_number(lifecycle.get("stopSignal") or "") or Signals.SIGTERM,
         mounts=tuple(_mount(mount) for mount in spec.get("volumeMounts") or ()),
         termination_path=spec.get("terminationMessagePath") or DEFAULT_TERMINATION_PATH,
+        stdin=bool(spec.get("stdin")),
+        stdin_once=bool(spec.get("stdinOnce")),
+        tty=bool(spec.get("tty")),
         logs_as_message=spec.get("terminationMessagePolicy") == "FallbackToLogsOnError",
     )
 

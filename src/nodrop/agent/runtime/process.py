@@ -106,6 +106,9 @@ def _process(spec: ContainerSpec) -> ProcessSpec:
         log=spec.log_path,
         bind_ip=spec.pod_ip,
         labels=labels,
+        stdin=spec.stdin,
+        stdin_once=spec.stdin_once,
+        tty=spec.tty,
         mounts=[BindMount(m.source, m.target, m.read_only) for m in spec.mounts],
     )
 

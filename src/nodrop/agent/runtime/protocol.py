@@ -39,6 +39,9 @@ class ContainerSpec:
     log_path: str
     labels: Mapping[str, str] = field(default_factory=dict)  # namespace, pod, … for people
     mounts: tuple[Mount, ...] = ()
+    stdin: bool = False  # it has an input that clients can attach to, else an empty one
+    stdin_once: bool = False  # which ends with the first of them
+    tty: bool = False  # input and output are a terminal
 
 
 @dataclass(frozen=True, slots=True)

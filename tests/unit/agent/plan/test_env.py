@@ -196,7 +196,13 @@ def test_argv(command: tuple[str, ...], argv: tuple[str, ...]) -> None:
     assert container_argv(container, {"P": "80"}, cwd="/m") == argv
 
 
+def test_args_alone_are_a_command_as_in_an_image_without_entrypoint() -> None:
+    container = Container(name="a", args=("sh", "-c", "true"))
+    assert container_argv(container, {}, cwd="/") == ("sh", "-c", "true")
+
+
 def test_no_command_is_no_program() -> None:
-    container = Container(name="a", index=1, args=("x",))
+    container = Container(name="a", index=1, args=("--port=80",))  # for the image's entrypoint
     assert container_argv(container, {}, cwd="/") is None
+    assert container_argv(Container(name="a"), {}, cwd="/") is None
     assert missing_command(container).startswith("spec.containers[1].command: Required value:")
