@@ -135,6 +135,23 @@ async def test_transport_errors_and_silence_are_failures(prober: EveryProber) ->
     assert refused.message == f'Get "http://127.0.0.1:{port}/": {dial}'
     closed = await prober.probe(TcpTarget("127.0.0.1", port), timeout_s=5)
     assert (closed.outcome, closed.message) == ("failure", dial)
+    assert (refused.refused, closed.refused, slow.refused) == (True, True, False)
+
+
+async def test_a_redirect_to_where_nothing_listens_has_touched_the_application(
+    prober: EveryProber,
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        there = closed.getsockname()[1]
+
+        async def answer(request: web.Request) -> web.Response:
+            raise web.HTTPFound(f"http://127.0.0.1:{there}/")
+
+        async with server(answer) as port:
+            result = await prober.probe(target(port), timeout_s=5)
+    assert result.message.endswith("connect: connection refused")
+    assert not result.refused
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ async def test_what_goes_wrong_is_told_as_upstream_does() -> None:
         f'timeout: failed to connect service "127.0.0.1:{port}" within 0.3s: '
         "context deadline exceeded"
     )
+    assert nobody.refused
+    assert not slow.refused
 
 
 async def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,12 +18,13 @@ from nodrop.agent.observer import HookName
 from nodrop.agent.plan.probes import (
     ProbeKind,
     ProbeState,
+    awaits_first,
+    door_of,
     first_state,
-    is_due,
     next_state,
-    next_tick_s,
     target_of,
 )
+from nodrop.agent.plan.rhythm import first_turn, is_due, is_outcome, next_turn
 from nodrop.agent.plan.spec import Container, Handler, Probe
 from nodrop.agent.plan.termination import (
     LEAST_AFTER_SIGNAL_S,
@@ -229,14 +230,27 @@ class ContainerRun:
             share = zlib.crc32(f"{self.state.id}/{kind}".encode()) / 2**32
             await asyncio.sleep(share * probe.period_s)
         state = first_state(kind, self._readiness if kind == "readiness" else None)
-        first_s = loop.time()
+        turn = first_turn(loop.time())
         while not self._probing_is_over(kind):
+            again = passed = False
             if is_due(probe, loop.time() - self._started_s):
-                result = await self._ask(kind, probe)
+                result = await self._ask(kind, probe, early=turn.early)
                 if self._probing_is_over(kind):
                     return
-                state = await self._count(kind, probe, state, result)
-            await asyncio.sleep(next_tick_s(first_s, probe.period_s, loop.time()) - loop.time())
+                if is_outcome(turn, result.outcome, loop.time()):
+                    state = await self._count(kind, probe, state, result)
+                again = result.refused and self._asks_early(kind, state)
+                passed = result.outcome == "success"
+            now_s = loop.time()
+            ran_s = now_s - self._started_s
+            turn = next_turn(turn, probe, now_s=now_s, ran_s=ran_s, again=again, passed=passed)
+            await asyncio.sleep(turn.at_s - now_s)
+
+    def _asks_early(self, kind: ProbeKind, state: ProbeState) -> bool:
+        """Whether it matters that a program which does not listen yet is noticed as soon as it
+        does. A cluster waits for the next tick, so the cluster's order does too."""
+        awaited = awaits_first(kind, state) and not self._pod.terminating.is_set()
+        return awaited and self._pod.host.settings.acknowledged
 
     def _probing_is_over(self, kind: ProbeKind) -> bool:
         """Readiness goes on until the pod's containers are dead, the others until its end begins;
@@ -245,18 +259,24 @@ class ContainerRun:
             return True
         return kind != "readiness" and self._pod.terminating.is_set()
 
-    async def _ask(self, kind: ProbeKind, probe: Probe) -> ProbeResult:
+    async def _ask(self, kind: ProbeKind, probe: Probe, *, early: bool) -> ProbeResult:
         target = target_of(
             probe.handler,
             container=self.state.id,
             pod_ip=self._pod.ip,
             ports=self._container.ports,
         )
+        prober, loop = self._pod.host.prober, asyncio.get_running_loop()
+        if early and (door := door_of(target)) != target:
+            knocked = await prober.probe(door, timeout_s=probe.timeout_s)
+            if knocked.refused:
+                return knocked
         for _ in range(_TRIES):
-            began_s = asyncio.get_running_loop().time()
-            result = await self._pod.host.prober.probe(target, timeout_s=probe.timeout_s)
-            took_s = asyncio.get_running_loop().time() - began_s
-            self._pod.host.observer.probed(kind, result.outcome, took_s)
+            began_s = loop.time()
+            result = await prober.probe(target, timeout_s=probe.timeout_s)
+            if early and result.refused:  # nobody was asked, so nobody is told
+                break
+            self._pod.host.observer.probed(kind, result.outcome, loop.time() - began_s)
             if result.outcome != "error":
                 break
         return result

@@ -30,8 +30,9 @@ class AgentSettings:
     """The node and what its processes inherit.
 
     ``base_dir`` is where relative paths of a pod begin that has no base-dir annotation.
-    ``acknowledged`` False is the cluster-faithful order: hooks and SIGTERM at once, without
-    waiting for the proxy. ``tells_steps``: an Event for each step of a pod's end (rehearsals).
+    ``acknowledged`` False is what a cluster does: hooks and SIGTERM at once, without waiting for
+    the proxy, and no probe between the ticks of its period. ``tells_steps``: an Event for each
+    step of a pod's end (rehearsals).
     ``path``, ``home`` and ``lang`` become PATH, HOME and LANG. ``cpus`` and
     ``memory_bytes`` are what resourceFieldRef gives where no limit is set.
     """

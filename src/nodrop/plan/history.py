@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from nodrop.agent.plan.rhythm import pause_s
 from nodrop.model.conditions import get_condition
 from nodrop.model.meta import Obj, parse_time
 from nodrop.plan.assumptions import StartUp
@@ -13,8 +14,8 @@ from nodrop.plan.assumptions import StartUp
 def observed_startup(pods: Iterable[Obj]) -> StartUp | None:
     """The median over ready pods, or None when none tells.
 
-    Ready is noticed at a probe, so the program served up to one period earlier: half a period is
-    taken off. Stored times are whole seconds; over several pods what they lose evens out.
+    Ready is noticed by a probe, so the program served a little earlier: half of what that may be
+    is taken off. Stored times are whole seconds; over several pods what they lose evens out.
     """
     seen = [one for pod in pods if (one := startup_s(pod)) is not None]
     if not seen:
@@ -40,15 +41,17 @@ def startup_s(pod: Obj) -> float | None:
     if not since or not all(started):
         return None
     took_s = (parse_time(since) - max(map(parse_time, started))).total_seconds()
-    return max(0.0, took_s - _period_s(pod["spec"]) / 2)
+    return max(0.0, took_s - _late_s(pod["spec"], took_s) / 2)
 
 
-def _period_s(spec: Obj) -> float:
-    """The longest period of the probes that a pod has to pass before it is ready; 0 without."""
-    periods = [
-        float(probe.get("periodSeconds") or 10)
+def _late_s(spec: Obj, took_s: float) -> float:
+    """How late the probes that a pod has to pass may notice that it serves; 0 without: a command
+    at the next tick, a connection as soon as the agent tries again whether anything listens."""
+    late_s = [
+        period_s if "exec" in probe else min(period_s, pause_s(took_s))
         for container in spec["containers"]
         for name in ("readinessProbe", "startupProbe")
         if (probe := container.get(name))
+        for period_s in [float(probe.get("periodSeconds") or 10)]
     ]
-    return max(periods, default=0.0)
+    return max(late_s, default=0.0)

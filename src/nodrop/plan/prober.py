@@ -45,15 +45,18 @@ class PlanProber:
 
     async def _ask(self, app: App | None, target: Target, timeout_s: float) -> ProbeResult:
         took_s = self._hook_s(target)
-        await asyncio.sleep(min(took_s or _ANSWER_S, timeout_s))
-        if took_s > timeout_s:
-            return ProbeResult("failure", f"no answer within {timeout_s:g} s", answered=False)
         if took_s:
+            await asyncio.sleep(min(took_s, timeout_s))
+            if took_s > timeout_s:
+                return ProbeResult("failure", f"no answer within {timeout_s:g} s", answered=False)
             return SUCCESS
         serves = app is not None and app.serves(asyncio.get_running_loop().time())
         if app is not None and app.running and not self._is_news(app, serves):
             await app.ended.wait()
             serves = False
         if serves:
+            await asyncio.sleep(min(_ANSWER_S, timeout_s))
             return SUCCESS
-        return ProbeResult("failure", "the application does not serve yet", answered=False)
+        why = "the application does not serve yet"
+        refused = not isinstance(target, ExecTarget)
+        return ProbeResult("failure", why, answered=False, refused=refused)

@@ -46,7 +46,8 @@ class SimProber:
             return ProbeResult("failure", f"no answer within {timeout_s:g} s", answered=False)
         await asyncio.sleep(took_s)
         if app is None or not app.serves(loop.time()):
-            return ProbeResult("failure", f"{host} refused the connection", answered=False)
+            why = f"{host} refused the connection"
+            return ProbeResult("failure", why, answered=False, refused=True)
         if not _answers_well(app, path, loop.time()):
             return ProbeResult("failure", "HTTP probe failed with statuscode: 503")
         return SUCCESS

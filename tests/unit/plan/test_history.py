@@ -15,8 +15,11 @@ def _pod(started: str = "10:00:00", ready: str = "10:00:08", **change: Any) -> d
         "restartCount": change.get("restarts", 0),
         "state": {"running": {"startedAt": f"2026-11-23T{started}Z"}} if started else {},
     }
+    handler = {change.get("handler", "exec"): {}}
     probe = (
-        {"readinessProbe": {"periodSeconds": change["period_s"]}} if "period_s" in change else {}
+        {"readinessProbe": {"periodSeconds": change["period_s"], **handler}}
+        if "period_s" in change
+        else {}
     )
     condition = {
         "type": "Ready",
@@ -35,6 +38,8 @@ def _pod(started: str = "10:00:00", ready: str = "10:00:08", **change: Any) -> d
         (_pod(), 8.0),
         (_pod(period_s=4), 6.0),  # half a period earlier, on average
         (_pod(ready="10:00:01", period_s=10), 0.0),
+        (_pod(period_s=4, handler="httpGet"), 7.5),  # it was asked once a second by then
+        (_pod(ready="10:00:02", period_s=4, handler="tcpSocket"), 2 - 0.25 / 2),
         (_pod(restarts=1), None),
         (_pod(status="False"), None),
         (_pod(started=""), None),

@@ -86,7 +86,9 @@ def test_one_by_one_takes_a_start_each() -> None:
     course = _plan(_objects(3, strategy=_rolling(1, 0)))
     summary = summarize(course)
     assert len(summary.waves) == 3
-    assert summary.complete_s == pytest.approx(3 * 3, abs=0.5)  # 2.5 s, seen by the probe at 3
+    # 2.5 s each; the probe sees it within an eighth of that
+    assert summary.complete_s is not None
+    assert 3 * 2.5 < summary.complete_s < 3 * 2.5 * 9 / 8 + 0.5
     for pod in course.pods:
         if pod.version == "old":
             assert pod.deleted_s is not None
@@ -131,7 +133,7 @@ def test_init_containers_hooks_and_long_ends_take_their_time() -> None:
     course = _plan(objects)
     (fresh,) = [pod for pod in course.pods if pod.version == "new"]
     (gone,) = [pod for pod in course.pods if pod.version == "old"]
-    assert fresh.ready_s == pytest.approx(_ASSUMED.init_s + 3, abs=0.6)
+    assert fresh.ready_s == pytest.approx(_ASSUMED.init_s + 2.7, abs=0.6)
     assert gone.deleted_s is not None
     assert gone.gone_s is not None
     assert gone.gone_s - gone.deleted_s == pytest.approx(4.4, abs=0.3)
@@ -156,4 +158,4 @@ def test_each_pod_can_have_its_own_start() -> None:
 
     (course,) = play(Change(before=before, apply=apply, deployments=[web]), assumed)
     took_s = sorted((p.ready_s or 0) - p.created_s for p in course.pods if p.version == "new")
-    assert took_s == [pytest.approx(1, abs=0.1), pytest.approx(6, abs=0.1)]
+    assert took_s == [pytest.approx(0.55, abs=0.1), pytest.approx(5.8, abs=0.4)]

@@ -1,4 +1,4 @@
-"""The probe state machine: thresholds, the initial delay, and what is asked of a prober. Pure."""
+"""The probe state machine: thresholds, and what is asked of a prober. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias, assert_never
 
 from nodrop.agent.plan.spec import Exec, Grpc, Handler, HttpGet, Probe, Sleep, TcpSocket
 from nodrop.agent.runtime.protocol import ContainerId
-from nodrop.model.meta import whole_seconds
 
 ProbeKind = Literal["readiness", "liveness", "startup"]
 #: ``error``: the prober itself failed, which says nothing about the container.
@@ -25,16 +24,18 @@ _BEFORE_FIRST: Mapping[ProbeKind, Verdict] = {
 
 @dataclass(frozen=True, slots=True)
 class ProbeState:
-    """``verdict`` is what counts; ``run`` how often ``last`` came in a row."""
+    """``verdict`` is what counts; ``run`` how often ``last`` came in a row; ``passed``: the
+    verdict has been good once."""
 
     verdict: Verdict
     last: Outcome | None = None
     run: int = 0
+    passed: bool = False
 
 
 def first_state(kind: ProbeKind, known: Verdict = None) -> ProbeState:
     """The state for a new container; ``known`` is the recorded verdict of an adopted one."""
-    return ProbeState(_BEFORE_FIRST[kind] if known is None else known)
+    return ProbeState(_BEFORE_FIRST[kind] if known is None else known, passed=known is True)
 
 
 def next_state(state: ProbeState, outcome: Outcome, probe: Probe) -> ProbeState:
@@ -48,18 +49,15 @@ def next_state(state: ProbeState, outcome: Outcome, probe: Probe) -> ProbeState:
             assert_never(outcome)
     counted = replace(state, last=outcome, run=run)
     needed = probe.success_threshold if outcome == "success" else probe.failure_threshold
-    return replace(counted, verdict=outcome == "success") if run >= needed else counted
+    if run < needed:
+        return counted
+    good = outcome == "success"
+    return replace(counted, verdict=good, passed=state.passed or good)
 
 
-def is_due(probe: Probe, ran_s: float) -> bool:
-    """Whether a tick probes: not while whole seconds since the start < initialDelaySeconds."""
-    return whole_seconds(ran_s) >= probe.initial_delay_s
-
-
-def next_tick_s(first_s: float, period_s: float, now_s: float) -> float:
-    """The next tick of ``first + k × period`` after now: a slow probe drops ticks, shifts none."""
-    passed = max(0, int((now_s - first_s) // period_s))
-    return first_s + (passed + 1) * period_s
+def awaits_first(kind: ProbeKind, state: ProbeState) -> bool:
+    """Whether the container has yet to be ready, or started, for the first time."""
+    return kind != "liveness" and not state.passed
 
 
 # Targets: what a prober is given.
@@ -127,6 +125,11 @@ def target_of(
         case Sleep():
             return Unusable("sleep is a hook, not a probe")
     assert_never(handler)
+
+
+def door_of(target: Target) -> Target:
+    """What tells at once whether anything listens there: gRPC's own client waits for that."""
+    return TcpTarget(target.host, target.port) if isinstance(target, GrpcTarget) else target
 
 
 def _number(port: int | str, ports: Mapping[str, int]) -> int | None:

@@ -11,8 +11,9 @@ import asyncio
 import importlib
 from types import ModuleType
 
-from nodrop.agent.plan.probes import GrpcTarget
+from nodrop.agent.plan.probes import GrpcTarget, TcpTarget
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
+from nodrop.agent.probers.tcp import TcpProber
 
 MISSING = "gRPC probes need the package grpcio: pip install nodrop[grpc]"
 _CHECK = "/grpc.health.v1.Health/Check"
@@ -39,12 +40,14 @@ class GrpcProber:
             except TimeoutError:
                 where, within = _address(target), f"{timeout_s:g}s"
                 why = f'timeout: failed to connect service "{where}" within {within}: '
-                return ProbeResult("failure", f"{why}context deadline exceeded", answered=False)
+                why = f"{why}context deadline exceeded"
+                refused = await _is_refused(target, timeout_s)
+                return ProbeResult("failure", why, answered=False, refused=refused)
             left_s = max(0.0, end_s - asyncio.get_running_loop().time())
             try:
                 answer = await channel.unary_unary(_CHECK)(request(target.service), timeout=left_s)
             except aio.AioRpcError as error:
-                return _refused(importlib.import_module("grpc"), error, timeout_s)
+                return _failed(importlib.import_module("grpc"), error, timeout_s)
         return _verdict(status_of(answer))
 
 
@@ -78,7 +81,13 @@ def _address(target: GrpcTarget) -> str:
     return f"{host}:{target.port}"
 
 
-def _refused(grpc: ModuleType, error: Exception, timeout_s: float) -> ProbeResult:
+async def _is_refused(target: GrpcTarget, timeout_s: float) -> bool:
+    """Whether nothing listens there: gRPC's client doesn't say why it has no connection."""
+    there = TcpTarget(target.host, target.port)
+    return (await TcpProber().probe(there, timeout_s=timeout_s)).refused
+
+
+def _failed(grpc: ModuleType, error: Exception, timeout_s: float) -> ProbeResult:
     code, details = error.code(), error.details()  # type: ignore[attr-defined]
     if code == grpc.StatusCode.UNIMPLEMENTED:
         message = (

@@ -10,7 +10,7 @@ from yarl import URL
 
 from nodrop.agent.plan.probes import HttpTarget
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
-from nodrop.agent.probers.wording import transport_failure
+from nodrop.agent.probers.wording import is_refused, transport_failure
 
 _MOST_REDIRECTS = 10
 _MOST_BODY_BYTES = 10 * 1024
@@ -27,6 +27,7 @@ class HttpProber:
 
     async def probe(self, target: HttpTarget, *, timeout_s: float) -> ProbeResult:
         """Success for 200–399; a redirect to another host counts as success with a warning."""
+        refused = False
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._get(target)
@@ -34,7 +35,9 @@ class HttpProber:
             why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = transport_failure(error, f"{_bracketed(target.host)}:{target.port}")
-        return ProbeResult("failure", f'Get "{shown_url(target)}": {why}', answered=False)
+            refused = is_refused(error) and _is_about(error, target)
+        why = f'Get "{shown_url(target)}": {why}'
+        return ProbeResult("failure", why, answered=False, refused=refused)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -103,6 +106,11 @@ def _verdict(status: int) -> ProbeResult:
 def _redirected(body: bytes) -> str:
     """Upstream's words for a redirect that leads to another host."""
     return f"Probe terminated redirects, Response body: {body.decode(errors='replace')}"
+
+
+def _is_about(error: Exception, target: HttpTarget) -> bool:
+    """Not about the place that a redirect led to."""
+    return isinstance(error, aiohttp.ClientConnectorError) and error.port == target.port
 
 
 def _unverified() -> ssl.SSLContext:

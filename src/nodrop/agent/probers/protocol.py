@@ -11,11 +11,13 @@ from nodrop.agent.plan.probes import Outcome, Target
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """One answer. ``answered`` tells a refusal by the application from a broken transport;
-    ``warning`` is worth an Event although the probe succeeded."""
+    ``refused``: nothing listens there, so the application was not touched; ``warning`` is worth
+    an Event although the probe succeeded."""
 
     outcome: Outcome
     message: str = ""
     answered: bool = True
+    refused: bool = False
     warning: str = ""
 
 

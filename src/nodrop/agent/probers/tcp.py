@@ -6,7 +6,7 @@ import asyncio
 
 from nodrop.agent.plan.probes import TcpTarget
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
-from nodrop.agent.probers.wording import transport_failure
+from nodrop.agent.probers.wording import is_refused, transport_failure
 
 
 class TcpProber:
@@ -21,6 +21,7 @@ class TcpProber:
         except TimeoutError:
             return ProbeResult("failure", f"dial tcp {where}: i/o timeout", answered=False)
         except OSError as error:
-            return ProbeResult("failure", transport_failure(error, where), answered=False)
+            why, refused = transport_failure(error, where), is_refused(error)
+            return ProbeResult("failure", why, answered=False, refused=refused)
         writer.close()
         return SUCCESS

@@ -31,6 +31,12 @@ def transport_failure(error: Exception, where: str) -> str:
     return str(cause) or type(cause).__name__
 
 
+def is_refused(error: Exception) -> bool:
+    """Whether nothing listens: the connection was refused, or each of those that were tried."""
+    cause = _cause(error)
+    return isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED
+
+
 def _cause(error: Exception) -> Exception:
     """The operating system's own error inside a client library's."""
     inner = getattr(error, "os_error", None)

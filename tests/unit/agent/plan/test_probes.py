@@ -15,10 +15,10 @@ from nodrop.agent.plan.probes import (
     TcpTarget,
     Unusable,
     Verdict,
+    awaits_first,
+    door_of,
     first_state,
-    is_due,
     next_state,
-    next_tick_s,
     target_of,
 )
 from nodrop.agent.plan.spec import Exec, Grpc, Handler, HttpGet, Probe, TcpSocket
@@ -75,21 +75,36 @@ def test_a_success_threshold_above_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("delay_s", "passed_s", "due"),
-    [(0, 0, True), (5, 4.99, False), (5, 5.0, True), (1, 0.9, False)],
+    ("kind", "outcomes", "awaited"),
+    [
+        ("readiness", [], True),
+        ("readiness", [F, F, F, F], True),
+        ("readiness", [S], False),
+        ("readiness", [S, F, F, F], False),
+        ("startup", [F], True),
+        ("startup", [S], False),
+        ("liveness", [], False),
+        ("liveness", [F], False),
+    ],
 )
-def test_ticks_before_the_initial_delay_are_skipped(
-    delay_s: int, passed_s: float, due: bool
+def test_s7_only_the_first_success_of_readiness_or_startup_is_awaited(
+    kind: ProbeKind, outcomes: list[Outcome], awaited: bool
 ) -> None:
-    probe = Probe(handler=TcpSocket(1), initial_delay_s=delay_s)
-    assert is_due(probe, passed_s) is due
+    probe, state = Probe(handler=TcpSocket(1)), first_state(kind)
+    for outcome in outcomes:
+        state = next_state(state, outcome, probe)
+    assert awaits_first(kind, state) is awaited
 
 
-@pytest.mark.parametrize(
-    ("now_s", "tick_s"), [(100.0, 110.0), (101.5, 110.0), (110.0, 120.0), (125.0, 130.0)]
-)
-def test_slow_probes_drop_ticks_and_shift_none(now_s: float, tick_s: float) -> None:
-    assert next_tick_s(100.0, 10.0, now_s) == tick_s
+def test_an_adopted_container_that_is_ready_awaits_nothing() -> None:
+    assert not awaits_first("readiness", first_state("readiness", True))
+
+
+def test_grpc_has_a_door_to_knock_at() -> None:
+    """Its client waits for a server; a plain connection says at once that there is none."""
+    assert door_of(GrpcTarget("127.0.0.9", 9, "cart")) == TcpTarget("127.0.0.9", 9)
+    http = HttpTarget("127.0.0.9", 8080, "/")
+    assert door_of(http) is http
 
 
 @pytest.mark.parametrize(
