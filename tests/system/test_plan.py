@@ -10,6 +10,7 @@ from statistics import mean
 
 import pytest
 
+from nodrop.agent.plan.rhythm import pause_s
 from nodrop.check.source import read_files
 from nodrop.cli.apply import apply_all, prepare
 from nodrop.client.protocol import WatchEvent
@@ -20,8 +21,6 @@ from nodrop.plan.run import Change, play
 from nodrop.plan.spans import Course
 from nodrop.plan.world import PlanApi
 from tests.system.harness import HELLO, Engine, Watching, apply, hello, is_ready, write
-
-_PERIOD_S = 1.0
 
 
 @dataclass
@@ -132,8 +131,8 @@ async def test_a_plan_and_the_real_rollout_agree(
     real_new, real_old = times.of("v2"), times.of("v1")
     startups = tuple(life.seen["ready"] - life.seen["started"] for life in real_new)
     assumed = Assumptions(
-        # Ready is noticed by a probe once a second: the program served up to that much earlier.
-        startup=StartUp(tuple(max(0.05, one - _PERIOD_S / 2) for one in startups), "measured"),
+        # Ready is noticed by a probe, which asks again that often: it served up to that earlier.
+        startup=StartUp(tuple(max(0.05, one - pause_s(one) / 2) for one in startups), "measured"),
         requests_per_s=0,
         runtime_s=mean(life.seen["started"] - life.seen["created"] for life in real_new),
         term_s=mean(life.seen["gone"] - life.seen["deleted"] for life in real_old),

@@ -141,8 +141,8 @@ def test_after_the_first_success_only_ticks_ask() -> None:
         prober = _Prober(0, 0)
         world = _World(prober)
         async with world.rig.running():
-            spec = {"readinessProbe": HTTP | {"periodSeconds": 2}}
-            await world.rig.create(pod("web", container("serve", **spec)))
+            probe = HTTP | {"periodSeconds": 2}
+            await world.rig.create(pod("web", container("serve", readinessProbe=probe)))
             await world.rig.until_ready("web")
             prober.listens_s = 1e9
             await world.rig.until_ready("web", ready=False)

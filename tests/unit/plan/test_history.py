@@ -15,7 +15,7 @@ def _pod(started: str = "10:00:00", ready: str = "10:00:08", **change: Any) -> d
         "restartCount": change.get("restarts", 0),
         "state": {"running": {"startedAt": f"2026-11-23T{started}Z"}} if started else {},
     }
-    handler = {change.get("handler", "exec"): {}}
+    handler: dict[str, Any] = {change.get("handler", "exec"): {}}
     probe = (
         {"readinessProbe": {"periodSeconds": change["period_s"], **handler}}
         if "period_s" in change
