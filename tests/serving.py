@@ -44,6 +44,7 @@ class Served:
     pki: Pki
     url: str
     token: str
+    accounts: AccountTokens
 
 
 @asynccontextmanager
@@ -78,7 +79,7 @@ async def serving(
     kubeconfig = render_kubeconfig(server=url, ca_pem=pki.ca_cert.read_text(), token=token)
     write_private(state.kubeconfig, kubeconfig.encode())
     try:
-        yield Served(registry, state, pki, url, token)
+        yield Served(registry, state, pki, url, token, accounts)
     finally:
         await server.stop()
         store.close()

@@ -22,7 +22,7 @@ from nodrop.model.definitions import schema_of
 from nodrop.model.kinds import KINDS, NAMESPACE, Kind
 from nodrop.model.meta import Obj, object_kind
 from nodrop.store.sqlite import SqliteStore
-from tests.integration.test_apiserver_custom import DEFINITIONS, definition
+from tests.integration.test_apiserver_custom import DEFINITIONS, definition, widget
 from tests.properties.odd_objects import KEYS, NUMBERS, TEXTS, mutated, odd_value
 from tests.properties.test_odd_objects import valid_objects
 from tests.serving import Served, serving
@@ -49,6 +49,13 @@ _ACCEPT = (
     "*/*",
     "application/vnd.kubernetes.protobuf",
     "a;b;;=,,",
+)
+_IMPERSONATED = (
+    {"Impersonate-User": "ann"},
+    {"Impersonate-User": "system:serviceaccount:default:"},
+    {"Impersonate-Group": "system:masters"},
+    {"Impersonate-User": "root", "Impersonate-Group": "system:masters"},
+    {"Impersonate-User": "root", "Impersonate-Extra-%zz": "%"},
 )
 _QUERY = {
     "labelSelector": ("app=web", "a in (b,c)", "!x", "a==", "((", "a notin ("),
@@ -86,7 +93,7 @@ class Maker:
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.objects = [*valid_objects(), definition()]
+        self.objects = [*valid_objects(), definition(), widget("one")]
         self.by_kind = {object_kind(obj): obj for obj in self.objects}
 
     def request(self) -> Asked:
@@ -115,6 +122,8 @@ class Maker:
             "Content-Type": rng.choice(usual if rng.random() < 0.95 else _CONTENT),
             "Accept": rng.choice(_ACCEPT if rng.random() < 0.3 else _ACCEPT[:1]),
         }
+        if rng.random() < 0.03:
+            headers |= rng.choice(_IMPERSONATED)
         query = {name: rng.choice(_QUERY[name]) for name in names}
         return Asked(method, path, query, headers, body)
 
@@ -146,8 +155,8 @@ class Maker:
             return json.dumps(self._operations()).encode()
         obj: Obj = known
         for _ in range(rng.randint(0, 3)):
-            obj = mutated(obj, kind, rng)
-        if rng.random() < 0.1:
+            obj = mutated(obj, kind, rng) if kind in KINDS else odd_widget(obj, rng)
+        if rng.random() < 0.1 and kind in KINDS:
             obj = {**obj, "metadata": odd_value_of_metadata(kind, rng)}
         return json.dumps(obj).encode("utf-8", "surrogatepass")
 
@@ -165,6 +174,16 @@ class Maker:
             }
             for _ in range(rng.randint(0, 3))
         ]
+
+
+def odd_widget(obj: Obj, rng: random.Random) -> Obj:
+    """A custom object with one field of it, or a new one, made odd."""
+    value: Any = rng.choice((*TEXTS, *NUMBERS, None, [], {}, [{}], {"a": [1]}))
+    outer = rng.choice(("spec", "spec", "spec", "status", "metadata", "kind"))
+    inner = rng.choice(("size", "colour", "ports", "labels", "name", *KEYS))
+    if rng.random() < 0.2 or not isinstance(obj.get(outer), dict):
+        return {**obj, outer: value}
+    return {**obj, outer: {**obj[outer], inner: value}}
 
 
 def odd_value_of_metadata(kind: Kind, rng: random.Random) -> Any:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from nodrop.client.protocol import Scope
 from nodrop.client.selectors import parse_label_selector
 from nodrop.model.errors import ApiError
-from nodrop.model.kinds import CONFIGMAP
+from nodrop.model.kinds import CONFIGMAP, CUSTOMRESOURCEDEFINITION, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision, object_kind
 from nodrop.registry.interface import Allocation, WriteOptions
 from nodrop.registry.verbs import Registry
 from nodrop.store.sqlite import SqliteStore
+from tests.integration.test_apiserver_custom import definition
 from tests.properties.test_odd_objects import valid_objects
 from tests.unit.registry.world import StandingClock
 
@@ -28,13 +29,16 @@ STEPS = st.lists(
 )
 
 
+OBJECTS: dict[str, Obj] = {"ConfigMap": {}, "Widget": {"spec": {"size": 1}}}
+
+
 def registry() -> tuple[SqliteStore, Registry]:
     store = SqliteStore(":memory:")
     return store, Registry(store, StandingClock(), ALLOCATION, random.Random(3))
 
 
-def act(target: Registry, name: str, label: str | None) -> None:
-    key = ObjectKey(CONFIGMAP, "default", name)
+def act(target: Registry, kind: Kind, name: str, label: str | None) -> None:
+    key = ObjectKey(kind, "default", name)
     try:
         if label is None:
             target.delete(key)
@@ -45,17 +49,19 @@ def act(target: Registry, name: str, label: str | None) -> None:
         if error.code != 404:
             raise
         if label is not None:
-            obj = {"metadata": {"name": name, "labels": {"set": label}}}
-            target.create(CONFIGMAP, "default", obj)
+            obj = {**OBJECTS[kind.kind], "metadata": {"name": name, "labels": {"set": label}}}
+            target.create(kind, "default", obj)
 
 
-def state(target: Registry, scope: Scope) -> dict[str, Obj]:
-    return {one["metadata"]["name"]: one for one in target.list(CONFIGMAP, scope).items}
+def state(target: Registry, kind: Kind, scope: Scope) -> dict[str, Obj]:
+    return {one["metadata"]["name"]: one for one in target.list(kind, scope).items}
 
 
-async def replayed(target: Registry, scope: Scope, since: Revision, shown: dict[str, Obj]) -> Any:
+async def replayed(
+    target: Registry, kind: Kind, scope: Scope, since: Revision, shown: dict[str, Obj]
+) -> Any:
     """``shown`` after all events later than ``since``; each event must make sense where it is."""
-    stream = target.watch(CONFIGMAP, scope, since=since)
+    stream = target.watch(kind, scope, since=since)
     last = since
     while True:
         try:
@@ -74,18 +80,21 @@ async def replayed(target: Registry, scope: Scope, since: Revision, shown: dict[
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
-@given(steps=STEPS, selected=st.booleans())
+@given(steps=STEPS, selected=st.booleans(), custom=st.booleans())
 def test_a_watch_from_any_revision_leads_to_the_state_as_it_is(
-    steps: list[tuple[str, str | None]], selected: bool
+    steps: list[tuple[str, str | None]], selected: bool, custom: bool
 ) -> None:
+    """Of a built-in kind, and of one that a definition serves."""
     scope = Scope("default", parse_label_selector("set=x" if selected else ""))
     store, target = registry()
-    seen = [(target.revision(), state(target, scope))]
+    target.create(CUSTOMRESOURCEDEFINITION, "", definition())
+    kind = target.kinds.custom[0] if custom else CONFIGMAP
+    seen = [(target.revision(), state(target, kind, scope))]
     for name, label in steps:
-        act(target, name, label)
-        seen.append((target.revision(), state(target, scope)))
+        act(target, kind, name, label)
+        seen.append((target.revision(), state(target, kind, scope)))
     for since, shown in seen:
-        assert asyncio.run(replayed(target, scope, since, dict(shown))) == seen[-1][1]
+        assert asyncio.run(replayed(target, kind, scope, since, dict(shown))) == seen[-1][1]
     store.close()
 
 

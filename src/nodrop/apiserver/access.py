@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from nodrop.apiserver.impersonation import Headers, impersonated, rights_needed
 from nodrop.apiserver.parameters import flag
 from nodrop.apiserver.paths import STREAMED, Target
+from nodrop.apiserver.revocation import revocable
 from nodrop.client.protocol import ALL
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import (
@@ -32,16 +37,26 @@ from nodrop.registry.interface import Registry
 
 _GRANTS = (ROLE, CLUSTERROLE, ROLEBINDING, CLUSTERROLEBINDING)
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
-_USER = web.RequestKey("user", User)
 
 
-def set_user(request: web.Request, user: User) -> None:
-    request[_USER] = user
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who sends a request; ``again`` tells who does by what holds now, or raises 401 or 403."""
+
+    user: User
+    again: Callable[[], User]
+
+
+def set_speaker(request: web.Request, speaker: Speaker) -> None:
+    request[_SPEAKER] = speaker
 
 
 def user_of(request: web.Request) -> User:
     """Who sent the request; the credentials' middleware has set it."""
-    return request[_USER]
+    return request[_SPEAKER].user
+
+
+_SPEAKER = web.RequestKey("speaker", Speaker)
 
 
 class Access:
@@ -58,6 +73,11 @@ class Access:
     def check_target(self, request: web.Request, target: Target) -> None:
         """Raise 403 unless the user may do this to ``target``."""
         self.check(user_of(request), attributes_of(request, target))
+
+    def while_allowed(self, request: web.Request, target: Target) -> AbstractContextManager[None]:
+        """Close the connection when the user is none any more, or may not do this any longer."""
+        wanted, identify = attributes_of(request, target), request[_SPEAKER].again
+        return revocable(request.transport, lambda: self.check(identify(), wanted))
 
     def check_path(self, request: web.Request) -> None:
         """Raise 403 unless the user may read this path: what is measured, or no resource."""

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import cast
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from nodrop.apiserver import discovery
-from nodrop.apiserver.access import Access, set_user, user_of
+from nodrop.apiserver.access import Access, Speaker, set_speaker, user_of
 from nodrop.apiserver.auth import Auth, peer_certificate, unauthorized
 from nodrop.apiserver.bodies import BODY_LIMIT_BYTES, decode_object
 from nodrop.apiserver.handlers import (
@@ -35,6 +36,7 @@ from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
+from nodrop.model.rbac import User
 from nodrop.registry.interface import Registry
 
 log = logging.getLogger(__name__)
@@ -179,15 +181,23 @@ async def _with_status_errors(request: web.Request, handler: Handler) -> web.Str
 
 
 def _credentials(auth: Auth, gate: Gate, access: Access) -> Middleware:
-    @web.middleware
-    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def identify(request: web.Request) -> User:
         transport = request.transport
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
         user = auth.user(request.headers.get("Authorization", ""), peer_certificate(tls))
         if user is None:
             raise unauthorized()
+        return user
+
+    def speaking(request: web.Request) -> User:
+        return access.acting(identify(request), request.headers)
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        user = identify(request)
         gate.admit(user, asyncio.get_running_loop().time())
-        set_user(request, access.acting(user, request.headers))
+        again = partial(speaking, request)
+        set_speaker(request, Speaker(access.acting(user, request.headers), again))
         return await handler(request)
 
     return check

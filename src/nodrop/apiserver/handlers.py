@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -70,9 +71,10 @@ class ObjectHandlers:
         """Do what the method asks for, if the user may. Raises ApiError."""
         self._access.check_target(request, target)
         if target.subresource == "log":
-            return await self._log(request, target)
+            with self._access.while_allowed(request, target):
+                return await self._log(request, target)
         if target.subresource in STREAMED:
-            with self._gate.watching(user_of(request)):
+            with self._lasting(request, target):
                 return await self._streams.handle(request, target)
         if target.subresource == "eviction":
             return await self._evict(request, target)
@@ -114,7 +116,7 @@ class ObjectHandlers:
         rendering = self._rendering(request, target.kind)
         if options.watch:
             stream = WatchStream(self._registry, target.kind, rendering, self._lines)
-            with self._gate.watching(user_of(request)):
+            with self._lasting(request, target):
                 return await stream.run(request, options)
         return json_response(rendering.page(self._page(target.kind, options)))
 
@@ -229,6 +231,12 @@ class ObjectHandlers:
         return json_response(encode(self._accounts.requested(target.key, asked)), status=201)
 
     # Private
+
+    @contextmanager
+    def _lasting(self, request: web.Request, target: Target) -> Iterator[None]:
+        """Around what goes on for as long as its client likes and its user may."""
+        with self._gate.watching(user_of(request)), self._access.while_allowed(request, target):
+            yield
 
     def _write_options(self, request: web.Request, target: Target) -> WriteOptions:
         """What a Role or a binding grants is checked when all that it will hold is known."""

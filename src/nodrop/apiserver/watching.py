@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import aclosing
 
 from aiohttp import web
@@ -23,6 +24,10 @@ from nodrop.registry.interface import Events, Registry
 _BOOKMARK_EVERY_S = 60.0
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _REMEMBERED_LINES = 256
+#: How many events more one write takes along: bounded, since each watcher has a copy then.
+_MOST_AT_ONCE = 127
+#: A client that takes nothing for so long is cut off: its watch is of no use to it.
+_TAKEN_WITHIN_S = 60.0
 #: How many turns of the loop an event may take from its commit to our iterator.
 _TURNS = 10
 
@@ -69,6 +74,22 @@ class WatchStream:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         try:
+            await self._answer(response, options, first, marked, events)
+        except ConnectionResetError:  # the client has gone, or takes nothing
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _answer(
+        self,
+        response: web.StreamResponse,
+        options: ListOptions,
+        first: tuple[Obj, ...],
+        marked: Revision | None,
+        events: Events,
+    ) -> None:
+        """All of the answer's body. Raises ConnectionResetError."""
+        try:
             async with asyncio.timeout(options.timeout_s):
                 await self._send_first(response, first, marked)
                 await self._pump(response, events, bookmarks=options.bookmarks)
@@ -76,11 +97,8 @@ class WatchStream:
             if options.bookmarks:
                 await self._bookmark(response)
         except ApiError as error:
-            await response.write(self._rendering.event("ERROR", error.to_status()))
-        except ConnectionResetError:
-            return response  # the client has gone
-        await response.write_eof()
-        return response
+            await _send(response, self._rendering.event("ERROR", error.to_status()))
+        await _taken(response.write_eof())
 
     def _start(self, options: ListOptions) -> tuple[tuple[Obj, ...], Revision]:
         """What to send as ADDED first, and the revision to go on from.
@@ -107,7 +125,7 @@ class WatchStream:
             bookmark["metadata"]["annotations"] = {_INITIAL_EVENTS_END: "true"}
             lines.append(self._rendering.event("BOOKMARK", bookmark))
         if lines:
-            await response.write(b"".join(lines))
+            await _send(response, b"".join(lines))
 
     async def _pump(
         self,
@@ -129,12 +147,13 @@ class WatchStream:
             raise failures.exceptions[0] from None
 
     async def _forward(self, response: web.StreamResponse, events: Events) -> None:
-        """Whoever lags gets all that has come meanwhile in one write: each costs a TLS record."""
+        """Whoever lags gets what has come meanwhile in one write: each costs a TLS record."""
         shared = isinstance(self._rendering, PlainRendering)
         line = self._lines.line if shared else self._line
         async with aclosing(events):
             async for event in events:
-                await response.write(b"".join(map(line, (event, *events.waiting()))))
+                more = events.waiting(_MOST_AT_ONCE)
+                await _send(response, b"".join(map(line, (event, *more))))
 
     def _line(self, event: WatchEvent) -> bytes:
         return self._rendering.event(event.type, event.obj)
@@ -153,7 +172,7 @@ class WatchStream:
         revision = self._registry.revision()
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        await response.write(self._rendering.event("BOOKMARK", self._bookmark_at(revision)))
+        await _send(response, self._rendering.event("BOOKMARK", self._bookmark_at(revision)))
 
     def _bookmark_at(self, revision: Revision) -> Obj:
         return {
@@ -161,6 +180,19 @@ class WatchStream:
             "apiVersion": self._kind.api_version,
             "metadata": {"resourceVersion": str(revision), "creationTimestamp": None},
         }
+
+
+async def _send(response: web.StreamResponse, data: bytes) -> None:
+    await _taken(response.write(data))
+
+
+async def _taken(writing: Awaitable[None]) -> None:
+    """Wait until the client takes it; raises ConnectionResetError when it has gone or won't."""
+    try:
+        async with asyncio.timeout(_TAKEN_WITHIN_S):
+            await writing
+    except TimeoutError:
+        raise ConnectionResetError("the client takes nothing") from None
 
 
 def from_the_future(asked: Revision, latest: Revision) -> ApiError:

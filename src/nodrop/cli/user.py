@@ -90,7 +90,7 @@ async def list_(state: StateDir) -> None:
 @state_option
 @runs
 async def remove(state: StateDir, name: str) -> None:
-    """Remove the user NAME: its token ends at once, open watches with their connection."""
+    """Remove the user NAME: its token ends at once, what it has open within seconds."""
     from nodrop.apiserver.users import BadUser
     from nodrop.client.actions import Delete
     from nodrop.model.meta import key_of

@@ -75,12 +75,12 @@ class Allocation:
 
 
 class Events(Protocol):
-    """The events of one watch, without end."""
+    """The events of one watch; they end when their kind is served no longer."""
 
     def __aiter__(self) -> AsyncIterator[WatchEvent]: ...
 
-    def waiting(self) -> Sequence[WatchEvent]:
-        """Take the further events that are here already, for a reader that can use many."""
+    def waiting(self, most: int) -> Sequence[WatchEvent]:
+        """Take further events that are here already, for a reader that can use many."""
         ...
 
     async def aclose(self) -> None: ...

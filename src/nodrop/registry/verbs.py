@@ -321,6 +321,8 @@ class Registry:
         """Commit and tell the watchers. Raises 409 for a stale write, 500 when storing fails."""
         if dry_run:
             return write.obj
+        gone = write.delete and write.key.kind == CUSTOMRESOURCEDEFINITION
+        kind = self.kinds.of_definition(write.key.name) if gone else None
         try:
             change = self._store.commit(write)
         except PreconditionFailed as error:
@@ -328,6 +330,8 @@ class Registry:
         except StoreFailure as error:
             raise ApiError(500, "InternalError", str(error)) from error
         self._hub.publish(change)
+        if kind is not None:
+            self._hub.end(kind)
         if write.delete and write.key.kind not in _BUILT_IN:
             self._release_definition(write.key.kind.resource)
         return change.obj

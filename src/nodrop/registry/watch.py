@@ -21,7 +21,7 @@ QUEUE_LIMIT = 8_192
 
 
 class WatchStream:
-    """Events of one watch, an async iterator without end.
+    """Events of one watch, an async iterator that ends with its kind.
 
     Cancelling a pending ``anext`` loses nothing, so a reader may use ``asyncio.wait_for`` on it.
     Events carry the stored objects themselves: treat them as immutable.
@@ -56,17 +56,21 @@ class WatchStream:
             await self._wakeup.wait()
         return self._events.popleft()
 
-    def waiting(self) -> list[WatchEvent]:
-        """Take the further events that are here already, for a reader that can use many."""
-        taken = list(self._events)
-        self._events.clear()
-        return taken
+    def waiting(self, most: int) -> list[WatchEvent]:
+        """Take further events that are here already, for a reader that can use many."""
+        return [self._events.popleft() for _ in range(min(most, len(self._events)))]
 
     async def aclose(self) -> None:
         """End the stream; a reader that waits is released."""
         self._leave()
         self._closed = True
         self._events.clear()
+        self._wakeup.set()
+
+    def end(self) -> None:
+        """No more events come: the reader gets what is here, and then the end."""
+        self._leave()
+        self._closed = True
         self._wakeup.set()
 
     @property
@@ -127,6 +131,11 @@ class Hub:
     def publish(self, change: Change) -> None:
         for stream in list(self._streams.get(change.key.kind, {}).values()):
             stream.offer(change)
+
+    def end(self, kind: Kind) -> None:
+        """End all streams of a kind that is served no longer."""
+        for stream in list(self._streams.get(kind, {}).values()):
+            stream.end()
 
     def _missed(self, kind: Kind, since: Revision) -> Sequence[Change]:
         try:

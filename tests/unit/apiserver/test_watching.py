@@ -1,0 +1,136 @@
+"""A watch's answer in virtual time: bookmarks, batches, and a client that takes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import msgspec
+from aiohttp import web
+from multidict import MultiDict
+
+from nodrop.apiserver.parameters import list_options
+from nodrop.apiserver.rendering import PlainRendering
+from nodrop.apiserver.watching import LineCache, WatchStream
+from nodrop.model.kinds import CONFIGMAP
+from nodrop.model.meta import Obj
+from nodrop.registry.interface import Allocation
+from nodrop.registry.verbs import Registry
+from nodrop.sim.loop import VirtualClock, run_virtual
+from nodrop.store.sqlite import SqliteStore
+
+
+@dataclass
+class Client:
+    """What one client has taken, write by write, with the time; it may stop reading."""
+
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+    taken: list[tuple[float, list[Obj]]] = field(default_factory=list)
+
+    async def write(self, data: bytes) -> None:
+        lines = [msgspec.json.decode(line) for line in data.splitlines()]
+        self.taken.append((asyncio.get_running_loop().time(), lines))
+        await self.reads.wait()
+
+    async def write_eof(self) -> None:
+        await self.reads.wait()
+
+    def types(self) -> list[list[str]]:
+        return [[line["type"] for line in lines] for _, lines in self.taken]
+
+
+@asynccontextmanager
+async def watching(client: Client) -> AsyncIterator[Registry]:
+    """A watch of ConfigMaps that ``client`` gets, for the length of the block."""
+    store = SqliteStore(":memory:")
+    allocation = Allocation("127.64.0.0/16", "127.65.0.0/24")
+    registry = Registry(store, VirtualClock(), allocation, random.Random(1))
+    stream = WatchStream(registry, CONFIGMAP, PlainRendering(CONFIGMAP), LineCache())
+    query = MultiDict({"watch": "1", "allowWatchBookmarks": "1"})
+    options = list_options(query, "default")
+    response = cast(web.StreamResponse, client)
+    events = registry.watch(CONFIGMAP, options.scope, since=registry.revision())
+    async with asyncio.TaskGroup() as group:
+        answering: Coroutine[Any, Any, None] = stream._answer(response, options, (), None, events)
+        answer = group.create_task(answering)
+        await asyncio.sleep(0)
+        yield registry
+        answer.cancel()
+    store.close()
+
+
+def make(registry: Registry, *names: str) -> None:
+    for name in names:
+        registry.create(CONFIGMAP, "default", {"metadata": {"name": name}})
+
+
+def test_bookmarks_come_once_a_minute() -> None:
+    async def scenario() -> None:
+        client = Client()
+        client.reads.set()
+        async with watching(client) as registry:
+            for second in range(185):
+                if second == 90:
+                    make(registry, "a")
+                await asyncio.sleep(1)
+            revision = str(registry.revision())
+        marks = [(at, lines[0]) for at, lines in client.taken if lines[0]["type"] == "BOOKMARK"]
+        began = marks[0][0] - 60
+        assert [round(at - began) for at, _ in marks] == [60, 120, 180]
+        told = [mark["object"]["metadata"]["resourceVersion"] for _, mark in marks]
+        assert told == [str(int(revision) - 1), revision, revision]
+
+    run_virtual(scenario())
+
+
+def test_who_lags_gets_what_has_come_in_one_write() -> None:
+    async def scenario() -> None:
+        client = Client()
+        async with watching(client) as registry:
+            make(registry, "a")
+            await asyncio.sleep(0.1)  # its write waits for the client
+            make(registry, "b", "c", "d")
+            await asyncio.sleep(0.1)
+            assert client.types() == [["ADDED"]]
+            client.reads.set()
+            await asyncio.sleep(0.1)
+            assert client.types() == [["ADDED"], ["ADDED"] * 3]
+            names = [line["object"]["metadata"]["name"] for _, all in client.taken for line in all]
+            assert names == ["a", "b", "c", "d"]
+
+    run_virtual(scenario())
+
+
+def test_one_write_is_bounded() -> None:
+    """However far a watcher lags: each has a copy of what is being written to it."""
+
+    async def scenario() -> None:
+        client = Client()
+        async with watching(client) as registry:
+            make(registry, *(f"n{number}" for number in range(300)))
+            client.reads.set()
+            await asyncio.sleep(0.1)
+            assert [len(lines) for _, lines in client.taken] == [128, 128, 44]
+
+    run_virtual(scenario())
+
+
+def test_a_client_that_takes_nothing_is_cut_off_after_a_minute() -> None:
+    async def scenario() -> None:
+        client, cut_s = Client(), 0.0
+        try:
+            async with watching(client) as registry:
+                make(registry, "a")
+                await asyncio.sleep(50)
+                make(registry, "b")
+                await asyncio.sleep(1000)
+        except* ConnectionResetError:
+            cut_s = asyncio.get_running_loop().time() - client.taken[0][0]
+        assert client.types() == [["ADDED"]]
+        assert 60 <= cut_s < 61
+
+    run_virtual(scenario())
