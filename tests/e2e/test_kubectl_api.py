@@ -20,6 +20,18 @@ from tests.e2e.conftest import Kubectl, rows
 from tests.serving import Served, serving
 
 WEB = ObjectKey(DEPLOYMENT, "default", "web")
+EVENT_V1: Obj = {
+    "apiVersion": "events.k8s.io/v1",
+    "kind": "Event",
+    "regarding": {"kind": "Pod", "name": "web", "namespace": "default"},
+    "eventTime": "2026-11-23T10:00:00.000000Z",
+    "reportingController": "example.com/operator",
+    "reportingInstance": "operator-1",
+    "action": "Binding",
+    "reason": "Bound",
+    "note": "it is bound",
+    "type": "Normal",
+}
 MANIFEST = """
 apiVersion: apps/v1
 kind: Deployment
@@ -453,6 +465,20 @@ async def test_from_client_side_to_server_side_apply(kubectl: Kubectl, served: S
     assert "serverside-applied" in await kubectl(
         *("apply", "--server-side", "--dry-run=server", "-f", "-"), stdin=fewer
     )
+
+
+async def test_events_by_their_newer_version(kubectl: Kubectl, served: Served) -> None:
+    """events.k8s.io/v1 shows what v1 has, and the other way round."""
+    event = {**EVENT_V1, "metadata": {"name": "e", "namespace": "default"}}
+    await kubectl("create", "-f", "-", stdin=json.dumps(event))
+    [row] = rows(await kubectl("get", "events.events.k8s.io"))
+    assert row[1:] == ["Normal", "Bound", "pod/web", "it", "is", "bound"]
+    path = "jsonpath={.items[*].note}{.items[*].deprecatedCount}"
+    assert await kubectl("get", "events.v1.events.k8s.io", "-o", path) == "it is bound"
+    assert await kubectl("get", "events", "-o", "jsonpath={.items[*].message}") == "it is bound"
+    assert "it is bound" in await kubectl("events")
+    assert "regarding" in await kubectl("explain", "events", "--api-version=events.k8s.io/v1")
+    assert "involvedObject" in await kubectl("explain", "events")
 
 
 async def test_auth(kubectl: Kubectl, served: Served, kubectl_binary: Path, tmp_path: Path) -> None:

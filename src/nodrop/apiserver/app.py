@@ -37,6 +37,7 @@ from nodrop.model.errors import ApiError
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
 from nodrop.model.rbac import User
+from nodrop.registry.forms import FormsRegistry
 from nodrop.registry.interface import Registry
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def build_app(
     app.add_routes(_guarded(route, access) for route in (*routes, *fixed))
     streams = StreamHandlers(registry, executor=executor)
     objects = ObjectHandlers(
-        registry,
+        FormsRegistry(registry),
         access=access,
         gate=gate,
         logs=logs,

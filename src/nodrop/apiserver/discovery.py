@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterable
 from itertools import groupby
 
-from nodrop.model.kinds import KINDS, MEASURED, REVIEWS, Kind
+from nodrop.model.kinds import FORMS, KINDS, MEASURED, REVIEWS, Kind
 from nodrop.model.meta import Obj
 
 #: The API level that we speak for, as kubectl's version skew check reads it.
@@ -14,7 +14,7 @@ GIT_VERSION = "v1.33.0+nodrop"
 
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 #: All that can be asked for at an address of its own.
-_SERVED = (*KINDS, *MEASURED, *REVIEWS)
+_SERVED = (*KINDS, *FORMS, *MEASURED, *REVIEWS)
 _SUBRESOURCE_VERBS = {
     "status": ("get", "patch", "update"),
     "scale": ("get", "patch", "update"),

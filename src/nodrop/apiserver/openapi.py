@@ -19,7 +19,7 @@ from nodrop.apiserver.discovery import GIT_VERSION
 from nodrop.apiserver.swagger import swagger
 from nodrop.model.catalogue import Catalogue
 from nodrop.model.custom.resource import openapi_schema
-from nodrop.model.kinds import KINDS, Kind
+from nodrop.model.kinds import FORMS, KINDS, Kind
 from nodrop.model.meta import Obj
 
 _GVK = "x-kubernetes-group-version-kind"
@@ -119,13 +119,13 @@ def _group_path(kind: Kind) -> str:
 
 
 def _group_paths() -> list[str]:
-    return list(dict.fromkeys(_group_path(kind) for kind in KINDS))
+    return list(dict.fromkeys(_group_path(kind) for kind in (*KINDS, *FORMS)))
 
 
 def _build(path: str, custom: Iterable[Kind] = ()) -> Obj:
     source = _definitions()
     source |= {_custom_name(kind): openapi_schema(kind) for kind in custom}
-    kinds = [kind for kind in (*KINDS, *custom) if _group_path(kind) == path]
+    kinds = [kind for kind in (*KINDS, *FORMS, *custom) if _group_path(kind) == path]
     names = {kind: _schema_name(kind, source) for kind in kinds}
     paths: Obj = {}
     for kind in kinds:
@@ -220,7 +220,7 @@ def _operation(
 ) -> Obj:
     reference = {"schema": {"$ref": f"{_REFERENCE}{schema}"}}
     operation: Obj = {
-        "operationId": f"{action}{kind.kind}",
+        "operationId": f"{action}{_family(kind)}{kind.kind}",
         "parameters": [_parameter(name, "query") for name in query],
         "responses": {"200": {"description": "OK", "content": {"application/json": reference}}},
         "x-kubernetes-action": action,
@@ -230,6 +230,12 @@ def _operation(
         shape = {"schema": {"type": "object"}} if action == "patch" else reference
         operation["requestBody"] = {"content": dict.fromkeys(body, shape)}
     return operation
+
+
+def _family(kind: Kind) -> str:
+    """``AppsV1``: two groups may have a kind of the same name."""
+    group = kind.group.partition(".")[0] or "core"
+    return f"{group.title()}{kind.version.title()}"
 
 
 def _parameter(name: str, place: str) -> Obj:

@@ -24,6 +24,7 @@ _CELLS: dict[Kind, tuple[tuple[Column, ...], Cells]] = {
     kinds.CONFIGMAP: (cluster.CONFIGMAP_COLUMNS, cluster.configmap_cells),
     kinds.SECRET: (cluster.SECRET_COLUMNS, cluster.secret_cells),
     kinds.EVENT: (cluster.EVENT_COLUMNS, cluster.event_cells),
+    kinds.EVENTS_EVENT: (cluster.EVENT_COLUMNS, cluster.newer_event_cells),
     kinds.DEPLOYMENT: (workloads.DEPLOYMENT_COLUMNS, workloads.deployment_cells),
     kinds.REPLICASET: (workloads.REPLICASET_COLUMNS, workloads.replicaset_cells),
     kinds.ENDPOINTSLICE: (network.ENDPOINTSLICE_COLUMNS, network.endpointslice_cells),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nodrop.model.custom.resource import custom_kind
-from nodrop.model.kinds import KINDS, Kind, named_kind
+from nodrop.model.kinds import FORMS, KINDS, Kind, named_kind
 from nodrop.model.meta import Obj
 
 
@@ -67,4 +67,5 @@ class Catalogue:
     def _index(self) -> None:
         custom = {kind: kind for kind in self._custom.values() if kind not in self._built_in}
         self._found = {**self._built_in, **custom}
-        self._by_resource = {(kind.group, kind.version, kind.plural): kind for kind in self._found}
+        served = (*self._found, *FORMS)
+        self._by_resource = {(kind.group, kind.version, kind.plural): kind for kind in served}

@@ -172,8 +172,13 @@ KINDS: tuple[Kind, ...] = (
     CUSTOMRESOURCEDEFINITION,
 )
 
-_BY_GVK = {(kind.api_version, kind.kind): kind for kind in KINDS}
-_BY_RESOURCE = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+#: The newer version of Event shows the same objects, which are stored as EVENT.
+EVENTS_EVENT = Kind("events.k8s.io", "v1", "Event", "events", True, ("ev",))
+#: Served besides KINDS: other forms of stored kinds (registry/forms.py).
+FORMS: tuple[Kind, ...] = (EVENTS_EVENT,)
+
+_BY_GVK = {(kind.api_version, kind.kind): kind for kind in (*KINDS, *FORMS)}
+_BY_RESOURCE = {(kind.group, kind.version, kind.plural): kind for kind in (*KINDS, *FORMS)}
 
 
 def kind_of(api_version: str, kind: str) -> Kind | None:

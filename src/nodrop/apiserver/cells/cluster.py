@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from nodrop.apiserver.cells.column import NONE, UNKNOWN, Cell, Column, age, object_age
+from nodrop.model.eventforms import stored_event
 from nodrop.model.meta import Obj, labels_of
 
 NAMESPACE_COLUMNS = (Column("Name"), Column("Status"), Column("Age"))
@@ -102,6 +103,11 @@ def event_cells(event: Obj, now: datetime) -> list[Cell]:
         series.get("count") or event.get("count") or 1,
         event["metadata"]["name"],
     ]
+
+
+def newer_event_cells(event: Obj, now: datetime) -> list[Cell]:
+    """Of events.k8s.io/v1: the same columns."""
+    return event_cells(stored_event(event), now)
 
 
 # Private
