@@ -594,17 +594,25 @@ async def test_who_must_leave_leaves_although_an_addition_is_refused(world: Worl
 async def test_a_file_that_cannot_be_written_is_a_failure_of_the_proxy_and_passes(
     world: World,
 ) -> None:
-    """A full disk: the loop that follows the cache survives it and asks again."""
+    """A full disk: the loop that follows the cache survives it and asks again.
+
+    A pod that comes is served all the same; that one has left is never said before it is written.
+    """
     proxy = await world.driver()
-    pod = await Pod("v1").start()
-    await proxy.apply(table())
+    pod, second = await Pod("v1").start(), await Pod("v2").start()
+    await proxy.apply(table(pod))
+    config = world.folder / "proxy-main-1.cfg"
     in_the_way = world.folder / "proxy-main-1.cfg.new"
     in_the_way.mkdir()
-    with pytest.raises(ProxyFailure, match="can't write"):
-        await proxy.apply(table(pod))
-    in_the_way.rmdir()
-    await proxy.apply(table(pod))
+    await proxy.apply(table(pod, second))
     client = Client("127.0.0.1", world.port)
-    assert await client.request("/") == (200, "v1")
+    assert {await client.request("/") for _ in range(4)} == {(200, "v1"), (200, "v2")}
+    with pytest.raises(ProxyFailure, match="can't write"):
+        await proxy.apply(table(second))
+    in_the_way.rmdir()
+    await proxy.apply(table(second))
+    assert {await client.request("/") for _ in range(4)} == {(200, "v2")}
+    assert backend(pod).pod not in config.read_text()
+    assert backend(second).pod in config.read_text()
     await client.close()
     await proxy.close()

@@ -42,6 +42,8 @@ class PodContext:
         self._dirty = Flag()
         self._dirty.set()
         self._writing = asyncio.Lock()
+        #: What was seen while our own write was under way, its echo included.
+        self._meanwhile: list[Obj] | None = None
 
     def __str__(self) -> str:
         return f"{self.key.namespace}/{self.key.name}"
@@ -50,7 +52,10 @@ class PodContext:
         """Take over a newer version of the object. The echo of our own write is none."""
         if revision_of(pod) > revision_of(self.pod):
             self._take(pod)
-            self._dirty.set()
+            if self._meanwhile is None:
+                self._dirty.set()
+            else:  # whoever writes looks, once it knows which of these is its own
+                self._meanwhile.append(pod)
 
     def _take(self, pod: Obj) -> None:
         if pod["spec"] != self.pod["spec"]:
@@ -116,11 +121,19 @@ class PodContext:
         patch["metadata"] = {"uid": self.uid}
         if self.spec.readiness_gates:  # others write conditions too: don't overwrite theirs
             patch["metadata"]["resourceVersion"] = self.pod["metadata"]["resourceVersion"]
-        written = await self.host.client.apply(Patch(self.key, patch, subresource="status"))
-        if written is not None and revision_of(written) >= revision_of(self.pod):
-            if not _same_but_for_status(written, self.pod):
+        known, own = self.pod, None
+        seen: list[Obj] = []
+        self._meanwhile = seen
+        try:
+            own = await self.host.client.apply(Patch(self.key, patch, subresource="status"))
+        finally:
+            self._meanwhile = None
+            if any(own is None or revision_of(pod) != revision_of(own) for pod in seen):
+                self._dirty.set()
+        if own is not None and revision_of(own) >= revision_of(self.pod):
+            if not _same_but_for_status(own, known):
                 self._dirty.set()  # others wrote meanwhile, and what they say comes as no news
-            self._take(written)
+            self._take(own)
 
     async def _read_again(self) -> None:
         """After a conflict: someone else wrote, or the name belongs to another pod now."""

@@ -9,8 +9,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
-from nodrop.client.protocol import Client, WatchEvent
+from nodrop.client.protocol import Client, Pushes, WatchEvent
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision, controller_of, key_of, revision_of, uid_of
@@ -40,7 +41,7 @@ class Cache:
         self._seen: dict[Kind, Revision] = {kind: Revision(0) for kind in self._kinds}
         self._subscribers: list[Subscriber] = []
         self._synced: set[Kind] = set()
-        self._moved = asyncio.Condition()
+        self._moved = asyncio.Event()  # never left set: it wakes whoever waits
 
     # Reading: synchronous.
 
@@ -81,21 +82,17 @@ class Cache:
 
     async def synced(self) -> None:
         """Return once every kind has been listed."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: len(self._synced) == len(self._kinds))
+        await self._until(lambda: len(self._synced) == len(self._kinds))
 
     async def wait_seen(self, written: Obj) -> None:
         """Return once the cache has seen this write of ours, or something newer of its kind."""
         key, revision = key_of(written), revision_of(written)
-        if key.kind not in self._objects:
-            return
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._seen[key.kind] >= revision)
+        if key.kind in self._objects:
+            await self._until(lambda: self._seen[key.kind] >= revision)
 
     async def wait_gone(self, key: ObjectKey, uid: str) -> None:
         """Return once the cache no longer holds the object of this uid."""
-        async with self._moved:
-            await self._moved.wait_for(lambda: not self._holds(key, uid))
+        await self._until(lambda: not self._holds(key, uid))
 
     async def run(self) -> None:
         """Keep all kinds up to date until cancelled."""
@@ -112,9 +109,13 @@ class Cache:
                 if error.code != 404:
                     raise
             else:
-                await self._replace(kind, page.items, page.revision)
+                self._replace(kind, page.items, page.revision)
 
     # Private
+
+    async def _until(self, come: Callable[[], bool]) -> None:
+        while not come():
+            await self._moved.wait()
 
     def _holds(self, key: ObjectKey, uid: str) -> bool:
         held = self._objects[key.kind].get(key) if key.kind in self._objects else None
@@ -124,15 +125,18 @@ class Cache:
         while True:
             try:
                 page = await self._client.list(kind)
-                await self._replace(kind, page.items, page.revision)
-                async for event in self._client.watch(kind, since=page.revision):
-                    await self._accept(kind, event)
+                self._replace(kind, page.items, page.revision)
+                events = self._client.watch(kind, since=page.revision)
+                if isinstance(events, Pushes):
+                    events.push_to(partial(self._accept, kind))
+                async for event in events:
+                    self._accept(kind, event)
             except ApiError as error:
                 if error.code != 410:
                     log.warning("watching %s failed: %s; listing again", kind.plural, error)
                     await asyncio.sleep(_RETRY_S)
 
-    async def _replace(self, kind: Kind, items: Iterable[Obj], revision: Revision) -> None:
+    def _replace(self, kind: Kind, items: Iterable[Obj], revision: Revision) -> None:
         listed = {key_of(obj): obj for obj in items}
         for key, obj in list(self._objects[kind].items()):
             if key not in listed:
@@ -147,11 +151,11 @@ class Cache:
             elif revision_of(known) != revision_of(obj):
                 self._apply(kind, WatchEvent("MODIFIED", obj, revision_of(obj)))
         self._synced.add(kind)
-        await self._advance(kind, revision)
+        self._advance(kind, revision)
 
-    async def _accept(self, kind: Kind, event: WatchEvent) -> None:
+    def _accept(self, kind: Kind, event: WatchEvent) -> None:
         self._apply(kind, event)
-        await self._advance(kind, event.revision)
+        self._advance(kind, event.revision)
 
     def _apply(self, kind: Kind, event: WatchEvent) -> None:
         key, obj = key_of(event.obj), event.obj
@@ -176,11 +180,11 @@ class Cache:
         for reference in obj["metadata"].get("ownerReferences") or ():
             _discard(self._dependents[kind], reference["uid"], key)
 
-    async def _advance(self, kind: Kind, revision: Revision) -> None:
+    def _advance(self, kind: Kind, revision: Revision) -> None:
         if revision > self._seen[kind]:
             self._seen[kind] = revision
-        async with self._moved:
-            self._moved.notify_all()
+        self._moved.set()
+        self._moved.clear()
 
 
 def _owner_uid(obj: Obj) -> str:

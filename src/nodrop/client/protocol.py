@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from nodrop.client.actions import Action
 from nodrop.model.kinds import Kind
@@ -45,6 +45,19 @@ class WatchEvent:
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     obj: Obj
     revision: Revision
+
+
+@runtime_checkable
+class Pushes(Protocol):
+    """Events of a watch in the same process: nobody has to wait for a task to fetch them."""
+
+    def push_to(self, take: Callable[[WatchEvent], None]) -> None:
+        """Call ``take`` with every event, in the very call that makes the change.
+
+        The iterator yields only what was not pushed; it raises what ends the watch, and what
+        ``take`` has raised.
+        """
+        ...
 
 
 class Client(Protocol):

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from nodrop.client.protocol import Scope, WatchEvent
-from nodrop.model.errors import ApiError, expired
+from nodrop.model.errors import expired
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, Revision
 from nodrop.registry.selectors import matcher
@@ -38,7 +38,8 @@ class WatchStream:
         self._events: deque[WatchEvent] = deque()
         self._wakeup = asyncio.Event()
         self._number: int | None = None
-        self._failure: ApiError | None = None
+        self._failure: Exception | None = None
+        self._take: Callable[[WatchEvent], None] | None = None
         self._closed = False
 
     def __aiter__(self) -> WatchStream:
@@ -59,6 +60,11 @@ class WatchStream:
     def waiting(self, most: int) -> list[WatchEvent]:
         """Take further events that are here already, for a reader that can use many."""
         return [self._events.popleft() for _ in range(min(most, len(self._events)))]
+
+    def push_to(self, take: Callable[[WatchEvent], None]) -> None:
+        """See nodrop.client.protocol.Pushes. Whoever changes something never hears of its failure:
+        the change is stored, and the others have to be told."""
+        self._take = take
 
     async def aclose(self) -> None:
         """End the stream; a reader that waits is released."""
@@ -91,12 +97,21 @@ class WatchStream:
         event = event_for(change, self._matches)
         if event is None:
             return
-        if len(self._events) >= self._queue_limit:
-            self._failure = expired(change.revision, self._events[0].revision)
-            self._events.clear()
-            self._leave()
+        if self._take is not None:
+            try:
+                self._take(event)
+            except Exception as error:
+                self._fail(error)
+        elif len(self._events) >= self._queue_limit:
+            self._fail(expired(change.revision, self._events[0].revision))
         else:
             self._events.append(event)
+            self._wakeup.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._events.clear()
+        self._leave()
         self._wakeup.set()
 
     def _leave(self) -> None:

@@ -139,9 +139,10 @@ class GatedStore:
 
 
 class Watch:
-    """A watch whose events may be late, and which can be lost."""
+    """A watch whose events may be late, and which can be lost. Where none is late, all are pushed,
+    as in an engine."""
 
-    def __init__(self, stream: WatchStream, delay_s: Callable[[], float]) -> None:
+    def __init__(self, stream: WatchStream, delay_s: Callable[[], float] | None) -> None:
         self._stream = stream
         self._delay_s = delay_s
         self._lost = False
@@ -155,11 +156,16 @@ class Watch:
             event = await self._stream.__anext__()
         except StopAsyncIteration:
             raise expired(Revision(0), Revision(0)) from None
-        if fresh and (late_s := self._delay_s()):
+        if fresh and self._delay_s is not None and (late_s := self._delay_s()):
             await asyncio.sleep(late_s)
         if self._lost:
             raise expired(Revision(0), Revision(0))
         return event
+
+    def push_to(self, take: Callable[[WatchEvent], None]) -> None:
+        """See nodrop.client.protocol.Pushes."""
+        if self._delay_s is None:
+            self._stream.push_to(take)
 
     async def lose(self) -> None:
         """End with 410: whoever watches has to list again."""
@@ -176,7 +182,7 @@ class GatedClient:
         gate: Gate,
         *,
         latency_s: Callable[[], float],
-        watch_s: Callable[[], float],
+        watch_s: Callable[[], float] | None,
     ) -> None:
         self._client = client
         self._gate = gate

@@ -64,7 +64,7 @@ class Machine:
     on_plan: Callable[[str, ObjectKey, Plan], None]
     refuses: Callable[[], bool]
     api_s: Callable[[], float]
-    watch_s: Callable[[], float]
+    watch_s: Callable[[], float] | None
     probe_s: Callable[[], float]
 
 

@@ -105,7 +105,7 @@ class World:
                 self._rngs["store"].random() < self.refusing if self.refusing else False
             ),
             api_s=self._below("api", "api_s"),
-            watch_s=self._below("watch", "watch_s"),
+            watch_s=self._below("watch", "watch_s") if latencies.watch_s else None,
             probe_s=self._below("probe", "probe_s"),
         )
 

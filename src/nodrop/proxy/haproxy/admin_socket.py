@@ -148,6 +148,14 @@ class AdminSocket:
         ]
         await self.execute([*loads, f"commit map @{version} {name}"])
 
+    async def replace_maps(
+        self, maps: Iterable[tuple[str, dict[str, str]]], served: dict[str, dict[str, str]]
+    ) -> None:
+        """Swap maps one after another; ``served`` is kept in step."""
+        for name, entries in maps:
+            await self.replace_map(name, entries)
+            served[name] = entries
+
     async def _exchange(self, commands: Sequence[str]) -> list[str]:
         if not commands:
             return []

@@ -19,7 +19,7 @@ from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected, refusal
 from nodrop.proxy.haproxy.authorities import admit, loaded
 from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.edge import Edge
-from nodrop.proxy.haproxy.files import MainFiles
+from nodrop.proxy.haproxy.files import MainFiles, map_texts, placed_text
 from nodrop.proxy.haproxy.fitness import fit_table
 from nodrop.proxy.haproxy.flights import Flights
 from nodrop.proxy.haproxy.layout import (
@@ -271,9 +271,11 @@ class HAProxy:
         """New pods first, before the files, which take a moment; whoever leaves goes last."""
         change = diff_servers(self._served, table, placed, self._layout)
         refusal = await refusal_of(admit(admin, self._served, change))
-        self._write_files(table, placed)
+        maps = plan_maps(self._served.maps, render_maps(table, placed))
+        only_more = not (change.after or maps) and placed == self._placed
+        await self._write_files(table, placed, wait=not only_more)
         if refusal is None:
-            refusal = await refusal_of(self._replace_maps(admin, table, placed))
+            refusal = await refusal_of(admin.replace_maps(maps, self._served.maps))
         if refusal is None:
             refusal = await refusal_of(self.certificates.bring(admin, table.certificates))
         # Who must leave leaves all the same.
@@ -282,11 +284,6 @@ class HAProxy:
             raise refusal
         self._served.servers = change.servers
         self._placed, self._table = placed, table
-
-    async def _replace_maps(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
-        for name, entries in plan_maps(self._served.maps, render_maps(table, placed)):
-            await admin.replace_map(name, entries)
-            self._served.maps[name] = entries
 
     async def _assign(self, admin: AdminSocket, needs: Needs) -> Placed | None:
         placed = place(needs, self._placed, self._layout, self._served.occupied())
@@ -329,7 +326,7 @@ class HAProxy:
     async def _start_main(self) -> None:
         process = await self._processes.next(MAIN, self._shape())
         self._tls_port = await self._processes.port_of(self._tls_sockets)
-        self._files.write_maps(self._table, self._placed)
+        self._files.write(map_texts(self._table, self._placed))
         config = self._main_config(process, self._table, self._placed)
         admin = await self._processes.start(process, config, self._main_sockets)
         self._served = await self._read_back(admin)
@@ -342,7 +339,7 @@ class HAProxy:
         placed = place(needs, self._placed, layout, ()) or place(needs, Placed(), layout, ())
         assert placed is not None
         if old is not None:
-            self._files.write(old.slots, render_placed(self._placed))
+            self._files.write({old.slots: render_placed(self._placed)})
         await self._hang_up()
         self._placed, self._table, self._layout = placed, table, layout
         try:
@@ -350,7 +347,7 @@ class HAProxy:
         except ProxyFailure:
             self._placed, self._table, self._layout = before
             raise
-        self._files.write_placed(placed)
+        self._files.write(placed_text(placed))
         assert self._admin is not None
         if old is not None:
             await self._retired.add(old)
@@ -379,13 +376,15 @@ class HAProxy:
         )
         return render_main(shape, table, placed)
 
-    def _write_files(self, table: RoutingTable, placed: Placed) -> None:
-        """What a restart after a crash starts from: written before anything is acknowledged."""
-        self._files.write_placed(placed)
-        self._files.write_maps(table, placed)
+    async def _write_files(self, table: RoutingTable, placed: Placed, *, wait: bool) -> None:
+        """What a restart after a crash starts from: written before anything is acknowledged.
+
+        Where pods only come it may be later: without them nothing goes wrong.
+        """
+        texts = {**placed_text(placed), **map_texts(table, placed)}
         if self._main is not None:
-            self._files.write(self._main.config, self._main_config(self._main, table, placed))
-            self._files.drop_authorities(table)
+            texts[self._main.config] = self._main_config(self._main, table, placed)
+        await self._files.keep(texts, wait=wait)
 
     async def _sweep(self, admin: AdminSocket) -> None:
         """Delete withdrawn servers, their counters harvested; busy ones wait for another time."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,39 +16,39 @@ from nodrop.proxy.haproxy.render import render_map, render_maps
 from nodrop.proxy.haproxy.slots import AUTHORITY_FOLDER
 from nodrop.proxy.protocol import RoutingTable
 
+log = logging.getLogger(__name__)
+
 _SLOTS = "slots.json"
+
+
+def map_texts(table: RoutingTable, placed: Placed) -> dict[str, str]:
+    """What every main process starts from beside its own configuration, by name.
+
+    The maps, and the files of authorities that the configuration names.
+    """
+    maps = {name: render_map(found) for name, found in render_maps(table, placed).items()}
+    return {**maps, **authorities_of(table)}
+
+
+def placed_text(placed: Placed) -> dict[str, str]:
+    """What tells the next engine which pool has which slot."""
+    return {_SLOTS: render_placed(placed)}
 
 
 @dataclass(slots=True)
 class MainFiles:
-    """Writes what differs from what was written last. Raises ProxyFailure (a full disk)."""
+    """Writes what differs from what was written last. Raises ProxyFailure (a full disk).
+
+    One thread of its own writes, in the order in which it is told: the configuration is long, and
+    a disk may be slow, and pods that have become ready meanwhile shall not wait for either.
+    """
 
     folder: Path
     _written: dict[str, str] = field(default_factory=dict)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "files"))
 
-    def write(self, name: str, text: str) -> None:
-        if self._written.get(name) != text:
-            write_atomically(self.folder / name, text)
-            self._written[name] = text
-
-    def write_maps(self, table: RoutingTable, placed: Placed) -> None:
-        """The maps, and the files of authorities that the configuration names."""
-        for name, entries in render_maps(table, placed).items():
-            self.write(name, render_map(entries))
-        for name, pem in authorities_of(table).items():
-            (self.folder / AUTHORITY_FOLDER).mkdir(exist_ok=True)
-            self.write(name, pem)
-
-    def drop_authorities(self, table: RoutingTable) -> None:
-        """Remove those that the configuration, written before, names no more."""
-        used = authorities_of(table)
-        for path in (self.folder / AUTHORITY_FOLDER).glob("*.pem"):
-            if (name := f"{AUTHORITY_FOLDER}/{path.name}") not in used:
-                path.unlink(missing_ok=True)
-                self._written.pop(name, None)
-
-    def write_placed(self, placed: Placed) -> None:
-        self.write(_SLOTS, render_placed(placed))
+    def write(self, texts: Mapping[str, str]) -> None:
+        self._thread.submit(self._write, texts).result()
 
     def read_placed(self) -> Placed:
         """The slots as last written, by an engine before this one too."""
@@ -52,3 +56,36 @@ class MainFiles:
             return parse_placed((self.folder / _SLOTS).read_text())
         except OSError:
             return Placed()
+
+    async def keep(self, texts: Mapping[str, str], *, wait: bool) -> None:
+        """Write all that is in use, and remove what the configuration names no more.
+
+        Without ``wait`` a failure is logged, and mended by what is written next.
+        """
+        kept = self._thread.submit(self._keep, texts)
+        if wait:
+            await asyncio.wrap_future(kept)
+        else:
+            kept.add_done_callback(_tell)
+
+    # Private
+
+    def _keep(self, texts: Mapping[str, str]) -> None:
+        self._write(texts)
+        for path in (self.folder / AUTHORITY_FOLDER).glob("*.pem"):
+            if (name := f"{AUTHORITY_FOLDER}/{path.name}") not in texts:
+                path.unlink(missing_ok=True)
+                self._written.pop(name, None)
+
+    def _write(self, texts: Mapping[str, str]) -> None:
+        for name, text in texts.items():
+            if self._written.get(name) != text:
+                path = self.folder / name
+                path.parent.mkdir(exist_ok=True)
+                write_atomically(path, text)
+                self._written[name] = text
+
+
+def _tell(written: Future[None]) -> None:
+    if failure := written.exception():
+        log.error("%s", failure)
