@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from nodrop.agent.sessions import AttachedSession, ProcessSessions
-from nodrop.keeper.client import KeeperClient, ensure_keeper
+from nodrop.keeper.client import KeeperClient
 from nodrop.keeper.protocol import ProcessSpec
 from nodrop.model.errors import ApiError
-from nodrop.statedir import StateDir
 
 WITHIN_S = 60
 
@@ -62,11 +60,8 @@ class Box:
 
 
 @pytest.fixture
-async def box(tmp_path: Path) -> AsyncIterator[Box]:
-    state = StateDir(tmp_path)
-    client = await ensure_keeper(state.keeper, state.keeper_socket)
-    yield Box(client, tmp_path)
-    await client.shutdown(grace_s=0.2)
+def box(keeper: KeeperClient, tmp_path: Path) -> Box:
+    return Box(keeper, tmp_path)
 
 
 async def until(session: AttachedSession, text: bytes) -> bytes:

@@ -5,42 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodrop.keeper.client import KeeperClient, ensure_keeper
+from nodrop.keeper.client import KeeperClient
 from nodrop.keeper.protocol import KeeperFailure, ProcessSpec
-from nodrop.statedir import StateDir
-
-_ENV = {"PATH": os.environ["PATH"]}
-
-
-@pytest.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[KeeperClient]:
-    state = StateDir(tmp_path)
-    client = await ensure_keeper(state.keeper, state.keeper_socket)
-    try:
-        yield client
-    finally:
-        await client.shutdown(grace_s=0.2)
-
-
-def _spec(id: str, *argv: str, **more: Any) -> ProcessSpec:
-    return ProcessSpec(**{"id": id, "argv": argv, "env": _ENV, "cwd": "/tmp", **more})
-
-
-def _sh(id: str, script: str, **more: Any) -> ProcessSpec:
-    return _spec(id, "sh", "-c", script, **more)
+from tests.integration.kept import ENV, sh, spec
 
 
 def _py(id: str, script: str, **more: Any) -> ProcessSpec:
-    return _spec(id, sys.executable, "-I", "-S", "-c", script, **more)
+    return spec(id, sys.executable, "-I", "-S", "-c", script, **more)
 
 
 async def _until(path: Path) -> str:
@@ -70,7 +48,7 @@ async def _until_dead(pid: int) -> None:
     [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)],
 )
 async def test_exit_codes(keeper: KeeperClient, tmp_path: Path, script: str, code: int) -> None:
-    await keeper.start(_sh("one", script))
+    await keeper.start(sh("one", script))
     record = await keeper.wait("one")
     assert (record.exit_code, record.known) == (code, True)
     assert record.exited_at is not None
@@ -102,13 +80,13 @@ print(int(status["SigBlk"], 16))
 
 
 async def test_start_again_returns_the_same_process(keeper: KeeperClient) -> None:
-    first = await keeper.start(_sh("one", "sleep 60"))
-    assert (await keeper.start(_sh("one", "sleep 60"))).pid == first.pid
+    first = await keeper.start(sh("one", "sleep 60"))
+    assert (await keeper.start(sh("one", "sleep 60"))).pid == first.pid
     await keeper.signal("one", signal.SIGTERM)
     ended = await keeper.wait("one")
     assert ended.exit_code == 143
     assert [number for number, _at in ended.signals] == [signal.SIGTERM]
-    assert (await keeper.start(_sh("one", "sleep 60"))).exit_code == 143
+    assert (await keeper.start(sh("one", "sleep 60"))).exit_code == 143
 
 
 @pytest.mark.parametrize(
@@ -127,7 +105,7 @@ async def test_what_cannot_start_says_why(
     keeper: KeeperClient, argv: tuple[str, ...], cwd: str, code: str, words: str
 ) -> None:
     with pytest.raises(KeeperFailure, match="(?s)" + words) as caught:
-        await keeper.start(_spec("bad", *argv, cwd=cwd, bind_ip="127.0.0.9"))
+        await keeper.start(spec("bad", *argv, cwd=cwd, bind_ip="127.0.0.9"))
     assert caught.value.code == code
     assert await keeper.list() == []
 
@@ -141,7 +119,7 @@ async def test_scripts_that_cannot_run_say_why(keeper: KeeperClient, tmp_path: P
         script.write_text(text)
         script.chmod(0o755)
         with pytest.raises(KeeperFailure, match=words):
-            await keeper.start(_spec(name, f"./{name}", cwd=str(tmp_path)))
+            await keeper.start(spec(name, f"./{name}", cwd=str(tmp_path)))
 
 
 async def test_the_end_of_a_container_is_the_end_of_its_tree(
@@ -149,8 +127,8 @@ async def test_the_end_of_a_container_is_the_end_of_its_tree(
 ) -> None:
     pids = tmp_path / "pids"
     script = f"(setsid sh -c '(sleep 600 & echo $! >{pids}) &' &) ; until [ -s {pids} ]; do :; done"
-    await keeper.start(_sh("daemon", script))
-    other = await keeper.start(_sh("other", "sleep 600"))
+    await keeper.start(sh("daemon", script))
+    other = await keeper.start(sh("other", "sleep 600"))
     assert (await keeper.wait("daemon")).exit_code == 0
     await _until_dead(int(await _until(pids)))
     assert _alive(other.pid)
@@ -159,7 +137,7 @@ async def test_the_end_of_a_container_is_the_end_of_its_tree(
 async def test_kill_reaches_setsid_children(keeper: KeeperClient, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"setsid sh -c 'trap \"\" TERM; sleep 600 & echo $! >{pids}; wait' & wait"
-    await keeper.start(_sh("tree", script))
+    await keeper.start(sh("tree", script))
     pid = int(await _until(pids))
     await keeper.signal("tree", signal.SIGKILL, tree=True)
     assert (await keeper.wait("tree")).exit_code == 137
@@ -170,7 +148,7 @@ async def test_kill_reaches_setsid_children(keeper: KeeperClient, tmp_path: Path
 async def test_orphans_are_reaped(keeper: KeeperClient, tmp_path: Path) -> None:
     script = "i=0; while [ $i -lt 20 ]; do (sh -c 'exit 3' &) ; i=$((i+1)); done;"
     script += f"echo ok >{tmp_path}/ok; exec sleep 600"
-    await keeper.start(_sh("orphans", script))
+    await keeper.start(sh("orphans", script))
     await _until(tmp_path / "ok")
     pid = (await keeper.info()).pid
     async with asyncio.timeout(20):
@@ -183,7 +161,7 @@ async def test_logs_are_complete_when_wait_returns(keeper: KeeperClient, tmp_pat
     script = (
         "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; echo oops >&2; printf end"
     )
-    await keeper.start(_sh("chatty", script, log=str(log)))
+    await keeper.start(sh("chatty", script, log=str(log)))
     await keeper.wait("chatty")
     lines = [line.split(" ", 3)[1:] for line in log.read_text().splitlines()]
     out = [text for name, _tag, text in lines if name == "stdout"]
@@ -192,7 +170,7 @@ async def test_logs_are_complete_when_wait_returns(keeper: KeeperClient, tmp_pat
 
 
 async def test_exec_runs_beside(keeper: KeeperClient, tmp_path: Path) -> None:
-    await keeper.start(_sh("web", "sleep 600", env={**_ENV, "COLOUR": "blue"}, cwd=str(tmp_path)))
+    await keeper.start(sh("web", "sleep 600", env={**ENV, "COLOUR": "blue"}, cwd=str(tmp_path)))
     code, output = await keeper.exec(
         "web", ["sh", "-c", "echo $COLOUR; pwd; echo err >&2; exit 4"], timeout_s=20
     )
@@ -205,7 +183,7 @@ async def test_exec_runs_beside(keeper: KeeperClient, tmp_path: Path) -> None:
 
 
 async def test_exec_times_out_with_its_tree(keeper: KeeperClient, tmp_path: Path) -> None:
-    await keeper.start(_sh("web", "sleep 600"))
+    await keeper.start(sh("web", "sleep 600"))
     script = f"setsid sleep 600 & echo $! >{tmp_path}/pid; wait"
     with pytest.raises(KeeperFailure) as caught:
         await keeper.exec("web", ["sh", "-c", script], timeout_s=0.5)
@@ -215,7 +193,7 @@ async def test_exec_times_out_with_its_tree(keeper: KeeperClient, tmp_path: Path
 
 
 async def test_a_cancelled_exec_is_ended(keeper: KeeperClient, tmp_path: Path) -> None:
-    await keeper.start(_sh("web", "sleep 600"))
+    await keeper.start(sh("web", "sleep 600"))
     script = f"echo $$ >{tmp_path}/pid; exec sleep 600"
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(keeper.exec("web", ["sh", "-c", script], timeout_s=None))
@@ -239,7 +217,7 @@ async def test_unknown_ids(keeper: KeeperClient) -> None:
 
 
 async def test_notes_and_remove(keeper: KeeperClient, tmp_path: Path) -> None:
-    await keeper.start(_sh("one", "sleep 600", labels={"pod": "p"}))
+    await keeper.start(sh("one", "sleep 600", labels={"pod": "p"}))
     await keeper.note("one", "preStop", "done")
     (record,) = await keeper.list()
     assert (record.labels, record.notes) == ({"pod": "p"}, {"preStop": "done"})
@@ -313,7 +291,7 @@ async def test_listen_failures(keeper: KeeperClient) -> None:
         assert caught.value.code == code
     assert await keeper.listen("six", "::1", 0) > 0
     with pytest.raises(KeeperFailure, match="no socket") as caught:
-        await keeper.start(_sh("x", "true", fds={"nothing": 3}))
+        await keeper.start(sh("x", "true", fds={"nothing": 3}))
     assert caught.value.code == "ENOENT"
 
 
@@ -328,7 +306,7 @@ async def test_descriptors_at_crossing_numbers(keeper: KeeperClient, tmp_path: P
 
 
 async def test_a_crash_loop_backs_off_and_retires(keeper: KeeperClient) -> None:
-    await keeper.start(_sh("loop", "exit 9", restart=True))
+    await keeper.start(sh("loop", "exit 9", restart=True))
     async with asyncio.timeout(20):
         while (await keeper.list())[0].restarts < 3:
             await asyncio.sleep(0.02)
@@ -341,7 +319,7 @@ async def test_fifty_containers_and_the_size_of_their_keeper(
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
         for number in range(50):
-            spec = _sh(
+            spec = sh(
                 f"c{number}",
                 "echo up; exec sleep 600",
                 log=str(tmp_path / f"{number}.log"),

@@ -9,14 +9,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nodrop.keeper.client import KeeperClient, ensure_keeper
+from nodrop.keeper.client import KeeperClient
 from nodrop.keeper.protocol import ProcessRecord, ProcessSpec
-from nodrop.statedir import StateDir
 
 _ENV = {"PATH": os.environ["PATH"]}
 
@@ -87,16 +86,6 @@ print(bound(T, F4, ("127.0.0.1", 0))[0])
 print(bound(T, F4, ("192.0.2.1", 1)))
 print(bound(T, F6, ("::1", 0))[0])
 """
-
-
-@pytest.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[KeeperClient]:
-    state = StateDir(tmp_path)
-    client = await ensure_keeper(state.keeper, state.keeper_socket)
-    try:
-        yield client
-    finally:
-        await client.shutdown(grace_s=0.2)
 
 
 async def _read(host: str) -> str:

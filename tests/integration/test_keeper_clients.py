@@ -4,43 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import select
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from nodrop.keeper.client import KeeperClient, ensure_keeper
-from nodrop.keeper.protocol import ProcessSpec
+from nodrop.keeper.client import KeeperClient
 from nodrop.statedir import StateDir
-
-_ENV = {"PATH": os.environ["PATH"]}
-
-
-@pytest.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[KeeperClient]:
-    state = StateDir(tmp_path)
-    client = await ensure_keeper(state.keeper, state.keeper_socket)
-    try:
-        yield client
-    finally:
-        await client.shutdown(grace_s=0.2)
-
-
-def _spec(id: str, *argv: str, **more: Any) -> ProcessSpec:
-    return ProcessSpec(**{"id": id, "argv": argv, "env": _ENV, "cwd": "/tmp", **more})
-
-
-def _sh(id: str, script: str, **more: Any) -> ProcessSpec:
-    return _spec(id, "sh", "-c", script, **more)
+from tests.integration.kept import sh
 
 
 async def test_hostile_clients_do_no_harm(keeper: KeeperClient, tmp_path: Path) -> None:
     path = str(StateDir(tmp_path).keeper_socket)
-    await keeper.start(_sh("one", "sleep 600"))
+    await keeper.start(sh("one", "sleep 600"))
     clients = []
     half, bytes_only = b'{"id":1,"op":"li', b"\xff\xfe\n"
     for text in (half, bytes_only, b"nonsense\n", b"[]\n", b'{"op":5}\n{"id":"x"}\n', b"\n" * 99):
@@ -55,7 +30,7 @@ async def test_hostile_clients_do_no_harm(keeper: KeeperClient, tmp_path: Path) 
 
 
 async def test_a_client_that_does_not_read_is_dropped(keeper: KeeperClient, tmp_path: Path) -> None:
-    await keeper.start(_sh("one", "sleep 600", labels={"big": "x" * 200_000}))
+    await keeper.start(sh("one", "sleep 600", labels={"big": "x" * 200_000}))
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.connect(str(StateDir(tmp_path).keeper_socket))
         deaf.sendall(b'{"id":1,"op":"list"}\n' * 200)

@@ -7,16 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nodrop.keeper import mounts
-from nodrop.keeper.client import KeeperClient, ensure_keeper
+from nodrop.keeper.client import KeeperClient
 from nodrop.keeper.failure import Failed
 from nodrop.keeper.protocol import BindMount, KeeperFailure, ProcessSpec
-from nodrop.statedir import StateDir
 
 NOBODY = 65534
 PROBE = """
@@ -92,16 +91,6 @@ def test_a_process_sees_its_mounts_and_the_machine_does_not(folder: Path, user: 
     assert os.listdir(folder / "..").count("beside") == 0
     for target in ("/nodrop-data", "/etc/nodrop-test", "/dev/nodrop-log"):
         assert not os.path.exists(target)
-
-
-@pytest.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[KeeperClient]:
-    state = StateDir(tmp_path)
-    client = await ensure_keeper(state.keeper, state.keeper_socket)
-    try:
-        yield client
-    finally:
-        await client.shutdown(grace_s=0.2)
 
 
 def spec(id: str, script: str, *wanted: BindMount, cwd: str = "/tmp") -> ProcessSpec:

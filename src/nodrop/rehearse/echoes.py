@@ -17,7 +17,7 @@ from typing import Protocol
 
 from nodrop.rehearse.http1 import Response
 from nodrop.rehearse.record import Outcome, Record
-from nodrop.rehearse.stream import End, Ended
+from nodrop.rehearse.stream import End, Ended, StreamLoad
 
 
 class EchoConnection(Protocol):
@@ -58,7 +58,7 @@ class EchoSpec:
     pod_header: str = "X-Pod"
 
 
-class EchoLoad:
+class EchoLoad(StreamLoad):
     """Hands ``sink`` exactly one Record a message, ``on_end`` every end not of our making.
 
     A message is lost when it was not echoed byte for byte, or echoed twice, or no connection could
@@ -73,28 +73,15 @@ class EchoLoad:
         sink: Callable[[Record], None],
         on_end: Callable[[End], None] = lambda _end: None,
     ) -> None:
+        super().__init__(sink=sink, on_end=on_end)
         self._spec = spec
         self._connect = connect
-        self._sink = sink
-        self._on_end = on_end
-        self._stopping = asyncio.Event()
 
-    def stop(self) -> None:
-        """Send nothing more; ``run`` returns once everything under way has ended."""
-        self._stopping.set()
-
-    async def run(self, duration_s: float | None = None) -> None:
-        """Send until ``stop`` or for so long, then close all connections in order."""
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        timer = None if duration_s is None else loop.call_later(duration_s, self.stop)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number in range(self._spec.connections):
-                    group.create_task(self._session(number, start), name=f"echo {number}")
-        finally:
-            if timer is not None:
-                timer.cancel()
+    async def _clients(self) -> None:
+        start = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._spec.connections):
+                group.create_task(self._session(number, start), name=f"echo {number}")
 
     async def _session(self, number: int, start: float) -> None:
         """One client: a message when one is due, on a connection that is made when needed."""

@@ -10,7 +10,7 @@ import aiohttp
 
 from nodrop.rehearse.record import Outcome, Record
 from nodrop.rehearse.schedule import Target
-from nodrop.rehearse.stream import End, Ended, outcome_of_error, outcome_of_status
+from nodrop.rehearse.stream import End, Ended, StreamLoad, outcome_of_error, outcome_of_status
 
 _PAUSE_S = 0.2  # before the next try after one that failed
 
@@ -62,7 +62,7 @@ class EventSpec:
     pod_header: str = "X-Pod"
 
 
-class EventLoad:
+class EventLoad(StreamLoad):
     """Hands ``sink`` one Record an event, and ``on_end`` the end of every stream.
 
     A reader asks for what follows the last event it has (``Last-Event-ID``), so a stream that ends
@@ -78,29 +78,17 @@ class EventLoad:
         sink: Callable[[Record], None],
         on_end: Callable[[End], None] = lambda _end: None,
     ) -> None:
+        super().__init__(sink=sink, on_end=on_end)
         self._spec = spec
         self._target = target
-        self._sink = sink
-        self._on_end = on_end
-        self._stopping = asyncio.Event()
 
-    def stop(self) -> None:
-        self._stopping.set()
-
-    async def run(self, duration_s: float | None = None) -> None:
-        """Read until ``stop`` or for so long."""
-        loop = asyncio.get_running_loop()
-        timer = None if duration_s is None else loop.call_later(duration_s, self.stop)
+    async def _clients(self) -> None:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=self._spec.silence_s, sock_read=self._spec.silence_s
         )
-        try:
-            async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-                await self._read_all(session)
-        finally:
-            if timer is not None:
-                timer.cancel()
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            await self._read_all(session)
 
     async def _read_all(self, session: aiohttp.ClientSession) -> None:
         async with asyncio.TaskGroup() as group:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from nodrop.rehearse.http1 import Response
-from nodrop.rehearse.record import Outcome
+from nodrop.rehearse.record import Outcome, Record
 
 _OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 
@@ -55,6 +56,41 @@ class End:
     @property
     def cut(self) -> bool:
         return not self.clean
+
+
+class StreamLoad(ABC):
+    """Clients that stay connected: runs ``_clients`` until ``stop``.
+
+    ``sink`` gets one Record for whatever was to come, ``on_end`` the ends of connections.
+    """
+
+    def __init__(
+        self,
+        *,
+        sink: Callable[[Record], None],
+        on_end: Callable[[End], None] = lambda _end: None,
+    ) -> None:
+        self._sink = sink
+        self._on_end = on_end
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begin nothing more; ``run`` returns once everything under way has ended."""
+        self._stopping.set()
+
+    async def run(self, duration_s: float | None = None) -> None:
+        """Go on until ``stop`` or for so long, then end all connections in order."""
+        timer = None
+        if duration_s is not None:
+            timer = asyncio.get_running_loop().call_later(duration_s, self.stop)
+        try:
+            await self._clients()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    @abstractmethod
+    async def _clients(self) -> None: ...
 
 
 def outcome_of_status(status: int) -> Outcome:

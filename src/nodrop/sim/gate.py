@@ -21,7 +21,6 @@ from nodrop.agent.runtime.protocol import (
 )
 from nodrop.client.actions import Action
 from nodrop.client.protocol import ALL, Page, Scope, WatchEvent
-from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import expired
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
@@ -29,7 +28,8 @@ from nodrop.proxy.protocol import Applied, InFlight, Proxy, ProxyStats, RoutingT
 from nodrop.registry.local import LocalClient
 from nodrop.registry.watch import WatchStream
 from nodrop.sim.prober import SimProber
-from nodrop.store.protocol import Change, Store, Stored, StoreFailure, Write
+from nodrop.store.layer import StoreLayer
+from nodrop.store.protocol import Change, Store, StoreFailure, Write
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Gate:
         self.check()
 
 
-class GatedStore:
+class GatedStore(StoreLayer):
     """The store as one control plane sees it. ``on_change`` hears of every write."""
 
     def __init__(
@@ -92,30 +92,10 @@ class GatedStore:
         on_change: Callable[[Change], None],
         refuses: Callable[[], bool],
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._gate = gate
         self._on_change = on_change
         self._refuses = refuses
-
-    @property
-    def revision(self) -> Revision:
-        return self._store.revision
-
-    @property
-    def compacted(self) -> Revision:
-        return self._store.compacted
-
-    @property
-    def kinds(self) -> Catalogue:
-        return self._store.kinds
-
-    def get(self, key: ObjectKey) -> Stored | None:
-        return self._store.get(key)
-
-    def list(
-        self, kind: Kind, *, namespace: str | None = None, at: Revision | None = None
-    ) -> Sequence[Stored]:
-        return self._store.list(kind, namespace=namespace, at=at)
 
     def commit(self, write: Write) -> Change:
         what = f"writing {write.key}"
@@ -127,12 +107,6 @@ class GatedStore:
         if dies_after:
             self._gate.die(f"after {what}")
         return change
-
-    def after(self, since: Revision, kind: Kind | None = None) -> Sequence[Change]:
-        return self._store.after(since, kind)
-
-    def compact(self, before: Revision) -> None:
-        self._store.compact(before)
 
     def close(self) -> None:
         raise AssertionError("the store outlives its control planes")

@@ -13,7 +13,8 @@ from nodrop.keeper.proc import start_ticks
 from nodrop.keeper.protocol import Keeper, KeeperFailure, ProcessRecord
 from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.processes import GENERATION, MAIN, PROGRAM, ROLE
-from nodrop.proxy.protocol import Applied, InFlight, Proxy, ProxyStats, RoutingTable
+from nodrop.proxy.layer import ProxyLayer
+from nodrop.proxy.protocol import Applied, Proxy, RoutingTable
 from nodrop.statedir import StateDir
 from nodrop.store.migrations import SCHEMA_VERSION
 from nodrop.wiring.files import write_atomically
@@ -99,11 +100,11 @@ class EngineFile:
         }
 
 
-class AnnouncedProxy:
+class AnnouncedProxy(ProxyLayer):
     """A Proxy that sets ``changed`` when one of its processes was started or replaced."""
 
     def __init__(self, proxy: Proxy, changed: asyncio.Event) -> None:
-        self._proxy = proxy
+        super().__init__(proxy)
         self._changed = changed
 
     async def apply(self, table: RoutingTable) -> Applied:
@@ -111,18 +112,6 @@ class AnnouncedProxy:
         if applied.reloads:
             self._changed.set()
         return applied
-
-    async def drain(self, pod: str, timeout_s: float, *, answers_s: float = 0.0) -> InFlight:
-        return await self._proxy.drain(pod, timeout_s, answers_s=answers_s)
-
-    async def cut(self, pod: str, spread_s: float) -> int:
-        return await self._proxy.cut(pod, spread_s)
-
-    async def stats(self) -> ProxyStats:
-        return await self._proxy.stats()
-
-    async def verify(self) -> bool:
-        return await self._proxy.verify()
 
 
 def _program_of(proxies: Iterable[ProcessRecord]) -> str:

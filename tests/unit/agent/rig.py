@@ -12,7 +12,7 @@ from typing import Any
 from nodrop.agent.agent import Agent
 from nodrop.agent.folders import PodFolders
 from nodrop.agent.probers.protocol import Prober
-from nodrop.agent.runtime.protocol import Runtime
+from nodrop.agent.runtime.protocol import ContainerId, Runtime
 from nodrop.agent.settings import AgentSettings
 from nodrop.agent.volumes import NamedVolumes, VolumeStore
 from nodrop.bugs import OnBug, raise_bug
@@ -182,3 +182,7 @@ def pod(name: str, *containers: Obj, **spec: Any) -> Obj:
 
 def container(*command: str, name: str = "app", **fields: Any) -> Obj:
     return {"name": name, "image": "app:v1", "command": list(command), **fields}
+
+
+def id_of(made: Obj, name: str = "app", attempt: int = 0) -> ContainerId:
+    return ContainerId(f"{made['metadata']['uid']}_{name}_{attempt}")

@@ -19,28 +19,9 @@ from nodrop.clock import SystemClock
 from nodrop.model.kinds import POD
 from nodrop.model.meta import Obj, ObjectKey
 from tests.unit.agent.fakes import FakeFolders, FakeProber, FakeRuntime
-from tests.unit.agent.rig import Rig, condition, container, container_status, is_ready, pod
+from tests.unit.agent.rig import Rig, condition, container, container_status, id_of, is_ready, pod
 
 READY = {"exec": {"command": ["check"]}, "periodSeconds": 1}
-
-
-@pytest.fixture
-def runtime() -> FakeRuntime:
-    return FakeRuntime(SystemClock())
-
-
-@pytest.fixture
-def prober() -> FakeProber:
-    return FakeProber()
-
-
-@pytest.fixture
-async def rig(runtime: FakeRuntime, prober: FakeProber) -> Rig:
-    return Rig(runtime=runtime, prober=prober, folders=FakeFolders(), pod_cidr="127.99.0.0/24")
-
-
-def id_of(made: Obj, name: str = "app", attempt: int = 0) -> ContainerId:
-    return ContainerId(f"{made['metadata']['uid']}_{name}_{attempt}")
 
 
 async def test_a_pod_runs_and_is_ready(rig: Rig, runtime: FakeRuntime) -> None:

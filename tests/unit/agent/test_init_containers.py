@@ -6,33 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from signal import Signals
 
-import pytest
-
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
 from nodrop.agent.runtime.protocol import ContainerId, ExecResult
-from nodrop.clock import SystemClock
 from nodrop.model.meta import Obj
-from tests.unit.agent.fakes import FakeFolders, FakeProber, FakeRuntime
-from tests.unit.agent.rig import Rig, condition, container, container_status, is_ready, pod
-
-
-@pytest.fixture
-def runtime() -> FakeRuntime:
-    return FakeRuntime(SystemClock())
-
-
-@pytest.fixture
-def prober() -> FakeProber:
-    return FakeProber()
-
-
-@pytest.fixture
-async def rig(runtime: FakeRuntime, prober: FakeProber) -> Rig:
-    return Rig(runtime=runtime, prober=prober, folders=FakeFolders(), pod_cidr="127.99.0.0/24")
-
-
-def id_of(made: Obj, name: str, attempt: int = 0) -> ContainerId:
-    return ContainerId(f"{made['metadata']['uid']}_{name}_{attempt}")
+from tests.unit.agent.fakes import FakeProber, FakeRuntime
+from tests.unit.agent.rig import Rig, condition, container, container_status, id_of, is_ready, pod
 
 
 def step(name: str) -> Obj:

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from signal import Signals
 
-import pytest
-
 from nodrop.agent.probers.protocol import SUCCESS, ProbeResult
 from nodrop.agent.runtime.protocol import ContainerId, ExecResult
-from nodrop.clock import SystemClock
-from tests.unit.agent.fakes import FakeFolders, FakeProber, FakeRuntime
+from tests.unit.agent.fakes import FakeProber, FakeRuntime
 from tests.unit.agent.rig import Rig, container, container_status, pod
 
 READY = {"exec": {"command": ["check"]}, "periodSeconds": 1, "failureThreshold": 1}
 HOOK = {"exec": {"command": ["hook"]}}
-
-
-@pytest.fixture
-def runtime() -> FakeRuntime:
-    return FakeRuntime(SystemClock())
-
-
-@pytest.fixture
-def prober() -> FakeProber:
-    return FakeProber()
-
-
-@pytest.fixture
-async def rig(runtime: FakeRuntime, prober: FakeProber) -> Rig:
-    return Rig(runtime=runtime, prober=prober, folders=FakeFolders(), pod_cidr="127.99.0.0/24")
 
 
 async def test_s17_a_failed_post_start_ends_the_container_and_is_told(
