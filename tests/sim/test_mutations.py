@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from nodrop.agent import container_run, pod_worker
+from nodrop.agent import container_run, pod_ending
 from nodrop.agent.deadline import Deadline
 from nodrop.agent.plan.termination import DrainPlan, plan_drain
 from nodrop.controllers import pods
@@ -49,7 +49,7 @@ def _signal_before_drain(patch: pytest.MonkeyPatch) -> None:
     async def no_drain(self: object) -> None:
         return None
 
-    patch.setattr(pod_worker.PodWorker, "_drain", no_drain)
+    patch.setattr(pod_ending.PodEnding, "_drain", no_drain)
 
 
 def _ceil_and_floor_swapped(patch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def _streams_cut_at_once(patch: pytest.MonkeyPatch) -> None:
     def plan(grace_s: float, sleep_hook_s: float, wishes: DrainWishes) -> DrainPlan:
         return replace(plan_drain(grace_s, sleep_hook_s, wishes), streams_s=0.0)
 
-    patch.setattr(pod_worker, "plan_drain", plan)
+    patch.setattr(pod_ending, "plan_drain", plan)
 
 
 def _no_budget_is_asked(patch: pytest.MonkeyPatch) -> None:
