@@ -1,6 +1,9 @@
 """A transcript: what a person types in an afternoon, each command with the shape of its answer.
 
-One engine a kubectl for the whole transcript, because the commands build on each other.
+One engine a kubectl for the whole transcript, because the commands build on each other. What does
+not end by itself has tests of its own: ``get -w`` and ``logs -f`` in test_kubectl_api.py,
+``port-forward`` and ``attach`` in test_kubectl_streams.py, a real ``drain`` in
+test_kubectl_drain.py.
 """
 
 from __future__ import annotations
@@ -88,6 +91,12 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("create pdb keep --selector=app=hello --min-available=1", r"keep created", 0),
     ("create role reader --verb=get --resource=pods", r"reader created", 0),
     ("create rolebinding reads --role=reader --serviceaccount=default:robot", r"reads created", 0),
+    ("create token robot --duration=10m", r"^ey[\w-]+\.[\w-]+\.[\w-]+$", 0),
+    ("create token robot --duration=1s", r"may not specify a duration less than 10 minutes", 1),
+    ("auth can-i create pods --as ann", r"^no", 1),
+    ("auth can-i create pods --as ann --as-group system:masters", r"^yes$", 0),
+    ("auth can-i get pods --as system:serviceaccount:default:robot", r"^yes$", 0),
+    ("get cm --as ann", r'User "ann" cannot list resource "configmaps"', 1),
     ("create deployment idle --image=none --replicas=0", r"deployment.apps/idle created", 0),
     ("create -f FOLDER/config.yaml", r"configmap/settings created", 0),
     ("create -f FOLDER/bad.yaml", r'unknown field "spec.replicaz"', 1),
@@ -126,6 +135,7 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("get nothing", r"the server doesn't have a resource type \"nothing\"", 1),
     ("get deploy missing", r'deployments.apps "missing" not found', 1),
     ("get events", r"ScalingReplicaSet", 0),
+    ("get events.events.k8s.io", r"ScalingReplicaSet", 0),
     ("events --for deploy/hello", r"ScalingReplicaSet", 0),
     ("describe deploy hello", r"StrategyType: +RollingUpdate[\s\S]*Events:", 0),
     ("describe pods -l app=hello", r"Controlled By: +ReplicaSet/hello-", 0),
@@ -167,7 +177,12 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("expose deploy hello --port=81 --target-port=8080 --name=more", r"service/more exposed", 0),
     ("run lone --image=none --restart=Never --command -- sleep 60", r"pod/lone created", 0),
     ("wait pod/lone --for=condition=Ready --timeout=60s", r"condition met", 0),
-    ("autoscale deploy hello --max=5", r"HPA|could not find|no matches", 1),
+    ("exec lone -- printenv HOME", r"/", 0),
+    ("exec lone -- false", r"exit code 1", 1),
+    ("cp FOLDER/config.yaml lone:FOLDER/copied.yaml", r"", 0),
+    ("exec lone -- cat FOLDER/copied.yaml", r"kind: ConfigMap", 0),
+    # The newest kubectl words the same 404 in its own way.
+    ("autoscale deploy hello --max=5", r"incompatible with autoscaling/v1|could not find", 1),
     # A kind of one's own
     ("apply -f FOLDER/definition.yaml", r"widgets.example.com created", 0),
     ("wait crd/widgets.example.com --for=condition=Established", r"condition met", 0),
@@ -183,6 +198,7 @@ TRANSCRIPT: tuple[Case, ...] = (
     # Maintenance
     ("cordon NODE", r"cordoned", 0),
     ("uncordon NODE", r"uncordoned", 0),
+    ("drain NODE --dry-run=server --force --ignore-daemonsets", r"drained \(server dry run\)", 0),
     # Ending
     ("delete pod lone --grace-period=1", r'pod "lone" deleted', 0),
     ("delete deploy idle --cascade=foreground", r'deployment.apps "idle" deleted', 0),
