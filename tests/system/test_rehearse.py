@@ -87,6 +87,23 @@ def test_websockets_are_rehearsed_too(tmp_path: Path) -> None:
     assert figures["load"]["by_method"]["WebSocket"] > 100
 
 
+def test_an_app_that_never_is_ready_is_told_with_what_would_help(tmp_path: Path) -> None:
+    """The end comes when patience does, with the probe's last answer and the end of the log."""
+    probe = {"httpGet": {"path": "/nope", "port": "http"}, "periodSeconds": 1}
+    app = manifest(tmp_path, "app.yaml", probe=probe)
+    done = subprocess.run(
+        [sys.executable, "-m", "nodrop", "rehearse", "-f", app, "--ready-within", "3"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Unhealthy: Readiness probe failed: HTTP probe failed with statuscode" in done.stderr
+    assert "| " in done.stderr
+    assert "the readinessProbe's path with 404: name one there" in done.stderr
+
+
 def test_in_the_running_engine_it_disturbs_nothing(engine: Engine, tmp_path: Path) -> None:
     served = write(tmp_path / "served.yaml", hello(replicas=1))
     engine.run("up", served)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import click
 import psutil
 
 from nodrop.cli.background import down_apart, ensure_engine
+from nodrop.cli.leftovers import own_folder, remove_leftovers
 from nodrop.cli.session import Failure
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
@@ -27,18 +26,20 @@ async def own_engine(
 ) -> AsyncIterator[tuple[StateDir, Obj]]:
     """(state folder, engine.json) of a fresh engine; all of it ended and removed at the end.
 
-    ``prepare`` gets the empty folder before the engine starts in it.
+    ``prepare`` gets the empty folder before the engine starts in it. What earlier ones left that
+    were killed is removed.
     """
-    state = StateDir(Path(tempfile.mkdtemp(prefix=f"nodrop-{name}-")))
-    try:
-        prepare(state)
-        engine, _ = await ensure_engine(state, _ARGUMENTS)
-        yield state, engine
-    finally:
-        if keep:
-            click.echo(f"kept running; to end it: nodrop down --state {state.root}")
-        else:
-            await asyncio.shield(_remove(state))
+    remove_leftovers()
+    with own_folder(name) as state:
+        try:
+            prepare(state)
+            engine, _ = await ensure_engine(state, _ARGUMENTS)
+            yield state, engine
+        finally:
+            if keep:
+                click.echo(f"kept running; to end it: nodrop down --state {state.root}")
+            else:
+                await asyncio.shield(_remove(state))
 
 
 async def _remove(state: StateDir) -> None:

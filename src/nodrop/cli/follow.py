@@ -84,7 +84,7 @@ async def follow(
     return [
         Failed(
             key,
-            tuple([line async for line in _reason(client, key, standing, why)]),
+            tuple([line async for line in reasons(client, key, standing, why)]),
             _go_back_to(cache, key),
         )
         for key, standing in failed
@@ -97,6 +97,21 @@ def say_failed(failed: Sequence[Failed]) -> None:
         click.echo(f"error: {one}", err=True)
     if hint := go_back_hint((one.key.namespace, one.key.name, one.go_back_to) for one in failed):
         click.echo(f"hint: {hint}", err=True)
+
+
+async def reasons(
+    client: HttpClient, key: ObjectKey, standing: Standing, why: str
+) -> AsyncIterator[str]:
+    """Why a rollout did not go well, line by line, with the ends of its containers' logs."""
+    yield f"the rollout of {key.kind.singular} {key.name} {why}: {standing.short}"
+    told: set[str] = set()
+    for problem in standing.problems:
+        if problem.fault in told:
+            continue  # ten replicas with one fault are told once
+        told.add(problem.fault)
+        yield f"  {problem}"
+        for line in await _last_lines(client, key, problem):
+            yield f"    | {line}"
 
 
 # Private
@@ -152,20 +167,6 @@ def _go_back_to(cache: Cache, key: ObjectKey) -> int | None:
         return None
     serving = serving_revisions(cache.list(REPLICASET, key.namespace), deployment)
     return revision_to_go_back_to(serving, deployment)
-
-
-async def _reason(
-    client: HttpClient, key: ObjectKey, standing: Standing, why: str
-) -> AsyncIterator[str]:
-    yield f"the rollout of {key.kind.singular} {key.name} {why}: {standing.short}"
-    told: set[str] = set()
-    for problem in standing.problems:
-        if problem.fault in told:
-            continue  # ten replicas with one fault are told once
-        told.add(problem.fault)
-        yield f"  {problem}"
-        for line in await _last_lines(client, key, problem):
-            yield f"    | {line}"
 
 
 async def _last_lines(client: HttpClient, key: ObjectKey, problem: Problem) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nodrop.model.meta import Obj, annotations_of, is_deleting, labels_of
+from nodrop.model.meta import Obj, annotations_of, is_deleting, labels_of, parse_time
 
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
@@ -24,7 +24,8 @@ _WHOLE_PATH = re.compile(r" in PATH \S*:\S*")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What keeps one container from being ready."""
+    """What keeps one container from being ready. ``lasted_s``: between the first and the last time
+    that the message was the same."""
 
     pod: str
     container: str
@@ -33,6 +34,7 @@ class Problem:
     lasting: bool  # waiting will hardly mend it
     wants_logs: bool = False
     times: int = 1  # how often it was seen
+    lasted_s: float = 0.0
 
     def __str__(self) -> str:
         return f"pod {self.pod}, container {self.container}: {self.reason}: {self.message}"
@@ -124,6 +126,7 @@ def problems_of(pods: Iterable[Obj], events: Sequence[Obj] = ()) -> Iterable[Pro
                     lasting=False,
                     wants_logs=True,
                     times=sum(event.get("count") or 1 for event in failing),
+                    lasted_s=_lasted_s(failing[-1]),
                 )
 
 
@@ -234,6 +237,11 @@ def _crash(pod: str, container: Obj, last: Obj) -> Problem:
         message += f" (restarted {restarts} time{'s' if restarts != 1 else ''})"
     lasting = restarts >= _CRASHES_BEFORE_FAILED
     return Problem(pod, container["name"], "Crashed", message, lasting, wants_logs=True)
+
+
+def _lasted_s(event: Obj) -> float:
+    first, last = event.get("firstTimestamp"), event.get("lastTimestamp")
+    return (parse_time(last) - parse_time(first)).total_seconds() if first and last else 0.0
 
 
 def _probe_failures(pod: Obj, events: Sequence[Obj]) -> list[Obj]:

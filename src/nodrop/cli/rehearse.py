@@ -18,6 +18,7 @@ from nodrop.statedir import StateDir
 if TYPE_CHECKING:
     from nodrop.cli.rehearse_acts import Act
     from nodrop.cli.rehearse_aim import Aim
+    from nodrop.cli.rehearse_patience import Patience
     from nodrop.cli.rehearse_place import Mode, Place
     from nodrop.cli.rehearse_run import Found, Run, Traffic
     from nodrop.model.meta import Obj
@@ -107,6 +108,9 @@ def _report_options(command: _F) -> _F:
 @_place_options
 @_report_options
 @click.option("--no-probe", is_flag=True, help="Don't start the app alone first.")
+@click.option("--ready-within", "ready_within_s", type=click.FloatRange(1), metavar="SECONDS",
+              help="How long a pod may take until it is ready (default: what its probes "
+              "allow, a minute at least).")  # fmt: skip
 @state_option
 @namespace_option
 @runs
@@ -127,6 +131,7 @@ async def rehearse(
     junit: Path | None,
     html: Path | None,
     no_probe: bool,
+    ready_within_s: float | None,
     duration_s: float,
     **load: Any,
 ) -> int:
@@ -140,6 +145,7 @@ async def rehearse(
     from nodrop.cli.apply import prepare
     from nodrop.cli.rehearse_acts import plan_acts
     from nodrop.cli.rehearse_aim import aim_at, same_deployment
+    from nodrop.cli.rehearse_patience import patience_with
 
     if restart and new_files:
         raise Failure("--restart and --to exclude each other", code=2)
@@ -147,8 +153,10 @@ async def rehearse(
     old = prepare(read_files(files), namespace, needs_command=local)
     new = prepare(read_files(new_files), namespace, needs_command=local) if new_files else []
     aim = aim_at(old)
+    pods = [aim.pod]
     if new:
-        same_deployment(aim, new)
+        pods.append(same_deployment(aim, new)["spec"]["template"]["spec"])
+    patience = patience_with(pods, ready_within_s)
     planned, left_out = plan_acts(acts, to=new, replicas=aim.replicas)
     traffic = _traffic(seed, load)
     async with _place(mode, seed, state, engine=engine, context=context, target=target,
@@ -156,8 +164,8 @@ async def rehearse(
         from nodrop.cli.rehearse_run import Run
 
         there = _placed(aim, place)
-        facts = None if no_probe else await look(place, there, old, traffic)
-        run = Run(place, there, traffic=traffic, duration_s=duration_s)
+        facts = None if no_probe else await look(place, there, old, traffic, patience)
+        run = Run(place, there, traffic=traffic, duration_s=duration_s, patience=patience)
         found = await _carried_out(run, old, planned)
     figures = _figures(found, aim, place, traffic, left_out)
     figures["app"] = facts.figures() if facts else None
@@ -165,18 +173,23 @@ async def rehearse(
     return 0 if figures["verdict"] == "pass" else 1
 
 
-async def look(place: Place, aim: Aim, objects: list[Obj], traffic: Traffic) -> AppFacts | None:
-    """What the app does by itself, with a word on what is waited for."""
+async def look(
+    place: Place, aim: Aim, objects: list[Obj], traffic: Traffic, patience: Patience
+) -> AppFacts:
+    """What the app does by itself. Raises Failure when it does not become ready."""
     from nodrop.cli.rehearse_alone import look_at_app
 
     click.echo("the app alone: started and ended once")
     path = traffic.gets[0] if traffic.gets else aim.path
-    facts = await look_at_app(
-        place, aim, objects, path=path, slow=traffic.slow, slow_s=traffic.slow_s
+    return await look_at_app(
+        place,
+        aim,
+        objects,
+        path=path,
+        slow=traffic.slow,
+        slow_s=traffic.slow_s,
+        patience=patience,
     )
-    if facts is None:
-        click.echo("  it did not become ready; now with all its pods, for 3 minutes at most")
-    return facts
 
 
 # Private

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nodrop.cli.session import USAGE, Failure
 from nodrop.model.kinds import DEPLOYMENT
@@ -14,7 +14,8 @@ from nodrop.model.meta import Obj, ObjectKey, key_of, labels_of
 class Aim:
     """``host`` and ``path`` are an Ingress rule's; ``by_ingress`` False: the Service itself.
 
-    ``health`` is the readinessProbe's path, for an app that has nothing at ``path``.
+    ``health`` is the readinessProbe's path, for an app that has nothing at ``path``; ``labels``
+    are those of its pods, ``pod`` is their spec.
     """
 
     deployment: ObjectKey
@@ -28,6 +29,8 @@ class Aim:
     replicas: int = 1
     grace_s: float = 30.0
     has_pre_stop: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    pod: Obj = field(default_factory=dict)
 
 
 def aim_at(objects: Sequence[Obj]) -> Aim:
@@ -60,6 +63,8 @@ def _aim(deployment: Obj, service: Obj, objects: Sequence[Obj]) -> Aim:
         replicas=int(deployment["spec"].get("replicas", 1)),
         grace_s=float(pod.get("terminationGracePeriodSeconds", 30)),
         has_pre_stop=any((each.get("lifecycle") or {}).get("preStop") for each in containers),
+        labels=labels_of(deployment["spec"]["template"]),
+        pod=pod,
     )
 
 
@@ -75,12 +80,13 @@ def in_namespace(objects: Sequence[Obj], namespace: str) -> list[Obj]:
     return [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, *moved]
 
 
-def same_deployment(aim: Aim, objects: Sequence[Obj]) -> None:
-    """Raise Failure unless the manifests to roll out to hold the Deployment aimed at."""
-    keys = [key_of(obj) for obj in objects if obj["kind"] == DEPLOYMENT.kind]
-    if aim.deployment not in keys:
-        names = ", ".join(key.name for key in keys) or "none"
+def same_deployment(aim: Aim, objects: Sequence[Obj]) -> Obj:
+    """The Deployment aimed at in the manifests to roll out to. Raises Failure without one."""
+    found = {key_of(obj): obj for obj in _of_kind(objects, DEPLOYMENT.kind)}
+    if aim.deployment not in found:
+        names = ", ".join(key.name for key in found) or "none"
         raise Failure(f"--to has no Deployment {aim.deployment.name}: it holds {names}", code=USAGE)
+    return found[aim.deployment]
 
 
 # Private

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Sequence
 
 from nodrop.cli.apply import apply_all
 from nodrop.cli.rehearse_aim import Aim
+from nodrop.cli.rehearse_patience import Outlook, Patience, gave_up
 from nodrop.cli.rehearse_place import Place
 from nodrop.client.actions import Patch
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import WatchEvent
 from nodrop.model.kinds import EVENT, POD
-from nodrop.model.meta import Obj
+from nodrop.model.meta import Obj, labels_of
 from nodrop.rehearse.alone import AppFacts, facts_of
 from nodrop.rehearse.lives import Life, Lives
 from nodrop.rehearse.load import Load
 from nodrop.rehearse.record import Record
 from nodrop.rehearse.schedule import LoadSpec, Mix, Target
 
-_READY_WITHIN_S = 60.0
+_ANSWERS_WITHIN_S, _GONE_WITHIN_S = 60.0, 60.0
+_LOOK_AGAIN_S = 1.0
 _WATCHED_S = 0.5
 _LOOK_S = 0.05
 #: Few enough that an app with one worker keeps up: what waits in a queue is not in flight.
@@ -34,10 +37,11 @@ async def look_at_app(
     path: str,
     slow: str,
     slow_s: float,
-) -> AppFacts | None:
-    """What it does; None when it is not ready within a minute (the rehearsal then says why)."""
+    patience: Patience,
+) -> AppFacts:
+    """What it does. Raises Failure when it does not become ready, with what is known of why."""
     cache = Cache(place.client, (POD, EVENT))
-    look = _Look(place, aim, cache)
+    look = _Look(place, aim, cache, patience)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(cache.run(), name="probe watch")
         await cache.synced()
@@ -50,18 +54,16 @@ async def look_at_app(
 class _Look:
     """Follows the one pod, asks it, and ends it."""
 
-    def __init__(self, place: Place, aim: Aim, cache: Cache) -> None:
+    def __init__(self, place: Place, aim: Aim, cache: Cache, patience: Patience) -> None:
         self._place, self._aim, self._cache = place, aim, cache
+        self._outlook = Outlook(patience)
         self._lives = Lives()
         self._address = ""
         self._changed = asyncio.Event()
         cache.subscribe(self._observe)
 
-    async def run(self, *, path: str, slow: str, slow_s: float) -> AppFacts | None:
-        try:
-            await self._until(self._is_ready)
-        except TimeoutError:
-            return None
+    async def run(self, *, path: str, slow: str, slow_s: float) -> AppFacts:
+        await self._ready()
         often = _SLOW_SHARE / max(slow_s, _SLOW_SHARE / _RATE)
         wanted = [(path, _RATE, 0.0), (self._aim.health, _RATE, 0.0), (slow, often, slow_s)]
         asked: list[list[Record]] = [[] for _ in wanted]
@@ -77,22 +79,25 @@ class _Look:
                 await self._answered(asked[0])
             await asyncio.sleep(max(_WATCHED_S, slow_s))
             await self._place.client.apply(Patch(self._aim.deployment, {"spec": {"replicas": 0}}))
-            await self._until(lambda: self._life is not None and self._life.gone is not None)
+            await self._gone()
             for load in loads:
                 load.stop()
         assert self._life is not None
         return facts_of(self._life, asked=asked[0], health=asked[1], slow=asked[2])
 
-    def _is_ready(self) -> bool:
-        """Raises TimeoutError for a pod that crashes: it has not even to be waited for."""
-        if any(_crashes(pod) for pod in self._cache.list(POD, self._aim.deployment.namespace)):
-            raise TimeoutError
-        return self._life is not None and self._life.ready is not None
+    async def _ready(self) -> None:
+        """Return once it is. Raises Failure."""
+        while self._life is None or self._life.ready is None:
+            pods = list(filter(self._is_ours, self._cache.list(POD)))
+            events, now_s = self._cache.list(EVENT), asyncio.get_running_loop().time()
+            if problem := self._outlook.given_up(pods, events, self._lives, now_s):
+                raise await gave_up(self._place.client, self._aim.deployment, problem)
+            await self._change()
 
     async def _answered(self, asked: Sequence[Record]) -> None:
         """Return once it has answered, which a Ready pod without a probe may not have yet."""
         try:
-            async with asyncio.timeout(_READY_WITHIN_S):
+            async with asyncio.timeout(_ANSWERS_WITHIN_S):
                 while not any(not each.lost for each in asked):  # noqa: ASYNC110 - a list
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError:
@@ -115,20 +120,30 @@ class _Look:
         target = Target(self._address, self._aim.pod_port, host)
         return Load(LoadSpec(target, rate, mix, timeout_s=5.0), records.append)
 
-    async def _until(self, level: Callable[[], bool]) -> None:
-        longest_s = _READY_WITHIN_S + self._aim.grace_s
+    async def _gone(self) -> None:
+        longest_s = _GONE_WITHIN_S + self._aim.grace_s
         async with asyncio.timeout(longest_s):
-            while not level():
-                self._changed.clear()
+            while self._life is None or self._life.gone is None:
+                await self._change()
+
+    async def _change(self) -> None:
+        """Wait for one, or for a while: patience is a matter of time."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_AGAIN_S):
                 await self._changed.wait()
 
     def _observe(self, event: WatchEvent, _before: Obj | None) -> None:
         obj = event.obj
-        if obj["metadata"].get("namespace") == self._aim.deployment.namespace:
+        if obj["kind"] == "Event" or self._is_ours(obj):
             self._lives.observe(event, asyncio.get_running_loop().time())
-            if obj["kind"] == "Pod":
-                self._address = (obj.get("status") or {}).get("podIP") or self._address
+        if obj["kind"] == "Pod" and self._is_ours(obj):
+            self._address = (obj.get("status") or {}).get("podIP") or self._address
         self._changed.set()
+
+    def _is_ours(self, pod: Obj) -> bool:
+        there = pod["metadata"].get("namespace") == self._aim.deployment.namespace
+        return there and self._aim.labels.items() <= labels_of(pod).items()
 
 
 def _alone(objects: Sequence[Obj], aim: Aim) -> list[Obj]:
@@ -140,8 +155,3 @@ def _alone(objects: Sequence[Obj], aim: Aim) -> list[Obj]:
         else obj
         for obj in objects
     ]
-
-
-def _crashes(pod: Obj) -> bool:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return any(int(status.get("restartCount") or 0) > 1 for status in statuses)

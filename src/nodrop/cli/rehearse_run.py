@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from functools import partial
 import click
 
 from nodrop.cli.apply import apply_all
-from nodrop.cli.progress import HASH, REVISION, new_pods, rollout_message, standing_of
+from nodrop.cli.progress import HASH, REVISION, Problem, new_pods, rollout_message, standing_of
 from nodrop.cli.rehearse_acts import Act, ActKind, evicted_share
 from nodrop.cli.rehearse_aim import Aim
+from nodrop.cli.rehearse_patience import Outlook, Patience, gave_up
 from nodrop.cli.rehearse_place import Place
 from nodrop.cli.session import Failure
 from nodrop.client.actions import Patch
@@ -46,7 +48,8 @@ _SETTLE_TIMEOUT_S = 180.0
 _FIRST_ANSWER_TIMEOUT_S = 15.0
 _WARM_UP_S, _COOL_DOWN_S, _REST_S = 2.0, 1.0, 1.0
 _EVICT_RETRY_S = 0.5
-_HOPELESS_AFTER_S = 5.0
+#: How often it is looked whether there still is hope: that is a matter of time, not of changes.
+_LOOK_AGAIN_S = 1.0
 POD_HEADER, APP_HEADER = "Nodrop-Pod", "Nodrop-App"
 
 
@@ -92,6 +95,12 @@ class Found:
             self.series.add(record, life.version if life else record.version or "?")
 
 
+class _Hopeless(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
 class Run:
     """One rehearsal in one place."""
 
@@ -102,6 +111,7 @@ class Run:
         *,
         traffic: Traffic,
         duration_s: float,
+        patience: Patience,
         say: Callable[[str], None] = click.echo,
     ) -> None:
         self._place, self._aim, self._traffic = place, aim, traffic
@@ -111,7 +121,9 @@ class Run:
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._url = ""
-        self._hopeless_since: float | None = None
+        self._outlook = Outlook(patience)
+        #: Pods may have to start one after the other.
+        self._settles_within_s = max(_SETTLE_TIMEOUT_S, (aim.replicas + 1) * patience.longest_s)
         self.found = Found()
 
     async def run(self, old: Sequence[Obj], acts: Sequence[Act]) -> Found:
@@ -245,7 +257,7 @@ class Run:
         """What ``kubectl drain`` does to the pods of one node of several."""
         pods = [pod for pod in self._current_pods() if not is_deleting(pod)]
         for pod in pods[: evicted_share(len(pods))]:
-            async with asyncio.timeout(_SETTLE_TIMEOUT_S):
+            async with asyncio.timeout(self._settles_within_s):
                 while not await self._evicted(pod):  # noqa: ASYNC110 - a budget has no event
                     await asyncio.sleep(_EVICT_RETRY_S)
             await self._until(partial(self._is_ending, pod))
@@ -282,35 +294,36 @@ class Run:
         try:
             await self._until(self._is_settled)
         except TimeoutError:
-            raise Failure(f"no end after {_SETTLE_TIMEOUT_S:g} s: {self._standing()}") from None
+            raise Failure(
+                f"no end after {self._settles_within_s:g} s: {self._standing()}"
+            ) from None
+        except _Hopeless as hopeless:
+            client = self._place.client
+            raise await gave_up(client, self._aim.deployment, hopeless.problem) from None
 
     async def _until(self, level: Callable[[], bool]) -> None:
-        async with asyncio.timeout(_SETTLE_TIMEOUT_S):
+        async with asyncio.timeout(self._settles_within_s):
             while not level():
                 self._changed.clear()
-                await self._changed.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN_S):
+                        await self._changed.wait()
 
     def _is_settled(self) -> bool:
+        """Raises _Hopeless, and Failure when the Deployment says so itself."""
         deployment = self._cache.get(self._aim.deployment)
         if deployment is None:
             return False
         _, done, failed = rollout_message(deployment)
-        if failed or self._is_hopeless(deployment):
+        if failed:
             raise Failure(f"the rollout failed: {self._standing()}")
+        events, lives = self._cache.list(EVENT), self.found.lives
+        current = self._current_pods()
+        if problem := self._outlook.given_up(current, events, lives, self._loop.time()):
+            raise _Hopeless(problem)
         pods = self._all_pods()
         desired = deployment["spec"].get("replicas", 1)
         return done and len(pods) == desired and not any(map(is_deleting, pods))
-
-    def _is_hopeless(self, deployment: Obj) -> bool:
-        """Whether a new pod has had a problem for a while that waiting will hardly mend."""
-        problems = standing_of(deployment, self._current_pods(), self._cache.list(EVENT)).problems
-        now = self._loop.time()
-        if not any(problem.lasting for problem in problems):
-            self._hopeless_since = None
-        elif self._hopeless_since is None:
-            self._hopeless_since = now
-            self._loop.call_later(_HOPELESS_AFTER_S + 0.01, self._changed.set)
-        return self._hopeless_since is not None and now - self._hopeless_since > _HOPELESS_AFTER_S
 
     def _standing(self) -> str:
         deployment = self._cache.get(self._aim.deployment)
