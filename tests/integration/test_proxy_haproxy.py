@@ -555,9 +555,10 @@ async def test_what_cannot_be_rendered_is_told_and_the_rest_is_served(world: Wor
     bad = Backend("a b\n", "bad", "127.0.0.1", 80)
     nobody = Backend("uid-x", "nobody", "shop.example", 80)
     other = ServicePort("default", "other", 80)
+    long = Route("x.example", f"/{'a' * 20_000}", False)  # no command could hold it
     spoilt = RoutingTable(
         pools={WEB: frozenset({backend(new), bad}), other: frozenset({nobody})},
-        routes={ANY: WEB, Route("x.example", "/a\n\nclear counters", False): other},
+        routes={ANY: WEB, Route("x.example", "/a\n\nclear counters", False): other, long: other},
         listeners={Listener("no address", 80): WEB},
     )
     applied = await proxy.apply(spoilt)

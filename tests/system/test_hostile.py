@@ -164,6 +164,9 @@ FORGED = (
     "X_Forwarded_For: 10.9.9.9",
     "X-Real-IP: 10.9.9.9",
     "X_Real_IP: 10.9.9.9",
+    "X-Forwarded_For: 10.9.9.9",
+    "X_Forwarded-For: 10.9.9.9",
+    "X-Real_IP: 10.9.9.9",
 )
 
 

@@ -261,10 +261,10 @@ def _dns_name(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    name, _, port = text.partition(":")
-    if port and not port.isdecimal():
+    name, colon, port = text.partition(":")
+    if colon and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
         raise _Bad("must be a host, with or without a port")
-    return _dns_name(name) + (f":{port}" if port else "")
+    return _dns_name(name) + colon + port
 
 
 def _next_upstream(text: str) -> bool:
@@ -310,8 +310,11 @@ def _size_bytes(text: str) -> int:
 
 
 def _target(text: str) -> str:
-    if not re.fullmatch(r"/(?:[A-Za-z0-9/_.~%@:,!&=+;*'-]|\$\d)*", text):
-        raise _Bad("must be a path that begins with /; $1 to $9 are groups of the rule's path")
+    if not re.fullmatch(r"/(?:[A-Za-z0-9/_.~%@:,!&=+;*'-]|\$[0-9]){0,1000}", text):
+        raise _Bad(
+            "must be a path that begins with /, with at most 1000 letters; $1 to $9 are groups of "
+            "the rule's path"
+        )
     return text
 
 
@@ -322,8 +325,8 @@ def _cookie_name(text: str) -> str:
 
 
 def _cookie_path(text: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9/_.~%@:-]*", text):
-        raise _Bad("must be a path that begins with /")
+    if not re.fullmatch(r"/[A-Za-z0-9/_.~%@:-]{0,1000}", text):
+        raise _Bad("must be a path that begins with /, with at most 1000 letters")
     return text
 
 

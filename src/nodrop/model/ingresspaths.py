@@ -23,6 +23,8 @@ _ALLOWED = re.compile(r"(?:[A-Za-z0-9/_~%@:,!&=;'.*+?|()$\[\]^-]|\\[dw.-])*")
 _NESTED_CLASS = re.compile(r"\[[^]]*\[")
 _REPEATED_GROUP = re.compile(r"\)[*+]")
 _MOST_REPEATS = 4
+#: A request's head has 15 KB; what a proxy is told of a route must fit one of its commands.
+_LONGEST = 2_000
 
 
 class BadPath(ValueError):
@@ -52,6 +54,8 @@ class RulePath:
 def read_path(text: str, path_type: str, options: IngressOptions) -> RulePath:
     """What a rule's path means. Raises BadPath for an expression that can't be served."""
     text = text or "/"
+    if len(text) > _LONGEST:
+        raise BadPath(f"must have at most {_LONGEST} letters")
     exact = path_type == "Exact"
     plain = text if exact else text.rstrip("/") or "/"
     if not options.rewrite_target and not options.use_regex:

@@ -81,6 +81,13 @@ def test_what_can_take_long_or_means_something_else_is_refused(text: str) -> Non
         read_path(text, "ImplementationSpecific", IngressOptions(use_regex=True))
 
 
+@pytest.mark.parametrize("options", [PLAIN, IngressOptions(use_regex=True)])
+def test_a_path_that_is_too_long_is_refused(options: IngressOptions) -> None:
+    assert read_path("/" + "a" * 1999, "Prefix", options).prefix == "/" + "a" * 1999
+    with pytest.raises(BadPath, match="2000 letters"):
+        read_path("/" + "a" * 2000, "Prefix", options)
+
+
 def test_a_target_refers_to_groups_that_are_there() -> None:
     with pytest.raises(BadPath, match=r"\$2"):
         read_path("/a/(.*)", "Prefix", IngressOptions(rewrite_target="/$2"))

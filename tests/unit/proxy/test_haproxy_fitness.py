@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from nodrop.model.ingressoptions import Cookie
+from nodrop.model.ingresspaths import Rewrite
 from nodrop.proxy.haproxy.admin_socket import is_one_command
 from nodrop.proxy.haproxy.fitness import fit_table
 from nodrop.proxy.haproxy.plan import parse_server_names
 from nodrop.proxy.pools import plan_endpoints
-from nodrop.proxy.protocol import Backend, Listener, Route, RoutingTable, ServicePort
+from nodrop.proxy.protocol import (
+    UNMATCHED,
+    Backend,
+    Listener,
+    Route,
+    RouteOptions,
+    RoutingTable,
+    ServicePort,
+)
 from nodrop.proxy.sources import Sources
 from tests.unit.proxy.objects import endpoint, endpoint_slice, service
 
@@ -67,6 +79,32 @@ def test_paths(path: str, fits: bool) -> None:
     table = RoutingTable({WEB: frozenset()}, {Route("a.example", path, False): WEB})
     fit, _, unserved = fit_table(table)
     assert (len(fit.routes), len(unserved)) == ((1, 0) if fits else (0, 1))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        RouteOptions(cookie=Cookie(name="c", attributes="; Path=/" + "a" * 8000)),
+        RouteOptions(rewrite=Rewrite("/", "/" + "a" * 8000)),
+        RouteOptions(rewrite=Rewrite("/" + "a" * 8000, "/")),
+        RouteOptions(upstream_host="a" * 8000),
+    ],
+)
+def test_a_route_that_fits_no_command_is_left_out(options: RouteOptions) -> None:
+    """It would break every change of the table, not only its own."""
+    good, bad = Route("a.example", "/", False), Route("b.example", "/", False)
+    table = RoutingTable({WEB: frozenset()}, {good: WEB, bad: WEB}, default=WEB)
+    table = replace(table, options={bad: options, UNMATCHED: options})
+    fit, _, unserved = fit_table(table)
+    assert (dict(fit.routes), fit.default, dict(fit.options)) == ({good: WEB}, None, {})
+    assert "too long" in unserved[WEB]
+
+
+def test_a_path_that_fits_no_command_is_left_out() -> None:
+    long = Route("a.example", "/" + "a" * 8000, True)
+    fit, _, unserved = fit_table(RoutingTable({WEB: frozenset()}, {long: WEB}, default=WEB))
+    assert (dict(fit.routes), fit.default) == ({}, WEB)
+    assert len(unserved[WEB]) < 200
 
 
 def test_hosts_and_listeners() -> None:

@@ -20,7 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected, refusal_of
+from nodrop.proxy.haproxy.admin_socket import (
+    PAYLOAD_BYTES,
+    AdminSocket,
+    Disconnected,
+    refusal_of,
+)
 from nodrop.proxy.haproxy.web import CERTIFICATE_FOLDER, CERTIFICATES
 from nodrop.proxy.protocol import Certificate, ProxyFailure
 
@@ -156,6 +161,11 @@ async def _add(admin: AdminSocket, file: str, certificate: Certificate) -> None:
     """All or nothing: what is refused half-way is taken back."""
     pem = "".join(f"{line}\n" for line in certificate.pem.splitlines() if line.strip())
     line = _line(file, certificate.hosts)
+    if len(line) > PAYLOAD_BYTES:  # it would end the connection, and so every change of the table
+        raise ProxyFailure(
+            f"its {len(certificate.hosts)} hosts have {len(line)} bytes together, {PAYLOAD_BYTES} "
+            "fit: name a wildcard, or make several Secrets"
+        )
     try:
         await admin.execute([f"new ssl cert {file}"])
         await admin.execute([f"set ssl cert {file} <<\n{pem}"])

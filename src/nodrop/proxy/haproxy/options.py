@@ -138,7 +138,7 @@ OPTION_RULES = [
     f' lf-string "{_NO_MATCH}" {_if("m")} !{{ var(txn.to) -m found }}',
     f"  http-request set-path %[var(txn.to)] {_if('w')}",
     f"  http-request set-var(txn.cookie) {_field('cookie')} {_if('a')}",
-    f"  http-request set-var(txn.cookies) req.hdr(cookie) {_if('a')}",
+    f"  http-request set-var(txn.cookies) req.fhdr(cookie) {_if('a')}",
     f"  http-request set-var(txn.stick) var(txn.cookie),concat(:,txn.cookies),map_regm({COOKIES})"
     f" {_if('a')}",
     f"  http-request set-var(txn.headers) req.hdrs {_if('h')}",

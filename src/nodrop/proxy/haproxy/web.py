@@ -79,11 +79,13 @@ _UNROUTED = [
 def _forwarded(scheme: str) -> list[str]:
     """What the pod is told about the client; what the client claims itself is dropped.
 
-    Also with underscores: CGI and WSGI make the same variable of ``X_Forwarded_For``.
+    Also with underscores in any place: CGI and WSGI make the same variable of ``X-Forwarded_For``.
     """
     return [
-        "  http-request del-header x-forwarded- -m beg",
-        "  http-request del-header x_forwarded_ -m beg",
+        "  http-request del-header x-forwarded -m beg",
+        "  http-request del-header x_forwarded -m beg",
+        "  http-request del-header x-real_ip",
+        "  http-request del-header x_real-ip",
         "  http-request del-header x_real_ip",
         "  http-request del-header forwarded",
         "  http-request add-header X-Forwarded-For %[src]",
