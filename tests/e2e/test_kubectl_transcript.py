@@ -8,13 +8,15 @@ test_kubectl_drain.py.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
-from tests.e2e.conftest import Kubectl
-from tests.system.harness import HELLO, Engine
+from tests.e2e.conftest import Kubectl, Said
+from tests.system.harness import Engine, hello, write
 
-V1 = str(HELLO / "v1.yaml")
+#: All pods of a version at once: what is looked at here is the answers, not the steps between.
+AT_ONCE = {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "100%"}}}
 CONFIG = """
 apiVersion: v1
 kind: ConfigMap
@@ -57,6 +59,9 @@ kind: Deployment
 metadata: {name: bad}
 spec: {replicaz: 1}
 """
+
+#: Asked until it fits: the engine measures what pods use every few seconds.
+LATER = "top pods -l app=hello"
 
 #: (command, regular expression that its output has to match, exit code). What it says on both
 #: channels counts; FOLDER is the folder with the files above.
@@ -115,7 +120,7 @@ TRANSCRIPT: tuple[Case, ...] = (
         0,
     ),
     ("get cm settings --show-managed-fields -o yaml", r"operation: Apply", 0),
-    ("apply -f V1", r"deployment.apps/hello created\nservice/hello created", 0),
+    ("apply -f FOLDER/v1.yaml", r"deployment.apps/hello created\nservice/hello created", 0),
     ("rollout status deploy/hello --timeout=90s", r"successfully rolled out", 0),
     # Looking
     ("get all", r"pod/hello-[\s\S]*service/hello[\s\S]*deployment.apps/hello +4/4", 0),
@@ -141,17 +146,30 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("describe pods -l app=hello", r"Controlled By: +ReplicaSet/hello-", 0),
     ("describe service hello", r"Endpoints: +127\.", 0),
     ("describe node", r"Capacity:", 0),
-    ("logs deploy/hello --tail=5", r"", 0),
-    ("logs -l app=hello --prefix --tail=1", r"", 0),
+    ("logs deploy/hello --tail=5", r"listening on 0.0.0.0:8080", 0),
+    ("logs -l app=hello --prefix --tail=1", r"^\[pod/hello-\S+/hello\] .*listening", 0),
+    (LATER, r"(hello-\S+ +\d+m +\d+Mi\s+){4}", 0),
+    ("top pods -l app=hello --containers", r"hello-\S+ +hello +\d+m +\d+Mi", 0),
+    ("top nodes", r" \d+m +\d+% +\d+Mi +\d+%", 0),
+    ("top pod nobody", r"not found", 1),
+    ("get --raw /apis/metrics.k8s.io/v1beta1/namespaces/none/pods", r'"items":\[\]', 0),
     # Changing
     ("scale deploy hello --replicas=2", r"deployment.apps/hello scaled", 0),
     ("wait deploy/hello --for=jsonpath={.status.replicas}=2 --timeout=60s", r"condition met", 0),
     ("scale deploy hello --replicas=3 --current-replicas=9", r"Expected replicas to be 9", 1),
     ("set image deploy/hello hello=hello:v2", r"deployment.apps/hello image updated", 0),
     ("rollout status deploy/hello --timeout=90s", r"successfully rolled out", 0),
+    ("wait deploy/hello --for=condition=Available --timeout=60s", r"condition met", 0),
+    (
+        "get pods -l app=hello -o jsonpath={.items[*].spec.containers[0].image}"
+        " --field-selector status.phase=Running",
+        r"hello:v2",
+        0,
+    ),
     ("rollout history deploy/hello", r"REVISION[\s\S]*\n1 [\s\S]*\n2 ", 0),
     ("rollout undo deploy/hello", r"deployment.apps/hello rolled back", 0),
     ("rollout status deploy/hello --timeout=90s", r"successfully rolled out", 0),
+    ("get deploy hello -o jsonpath={.spec.template.spec.containers[0].image}", r"^hello:v1$", 0),
     ("rollout pause deploy/hello", r"deployment.apps/hello paused", 0),
     ("rollout restart deploy/hello", r"can't restart paused deployment", 1),
     ("set env deploy/hello MORE=1", r"deployment.apps/hello env updated", 0),
@@ -207,6 +225,7 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("delete rs -l app=hello --cascade=background", r"deleted", 0),
     ("wait pods -l app=hello --for=delete --timeout=60s", r"", 0),
     ("delete svc,ingress,pdb,cm --all", r"deleted", 0),
+    ("get rs,pods,endpointslices,ingress -l app=hello -o name", r"^$", 0),
     ("delete cm missing", r'configmaps "missing" not found', 1),
     ("delete cm missing --ignore-not-found", r"^$", 0),
     ("delete namespace other", r'namespace "other" deleted', 0),
@@ -215,7 +234,7 @@ TRANSCRIPT: tuple[Case, ...] = (
 
 def words(command: str, folder: Path, node: str) -> list[str]:
     """The words of a command; what is in quotes or braces has no blanks."""
-    placed = command.replace("FOLDER", str(folder)).replace("NODE", node).replace("V1", V1)
+    placed = command.replace("FOLDER", str(folder)).replace("NODE", node)
     return placed.split()
 
 
@@ -229,6 +248,23 @@ def write_files(folder: Path) -> None:
     }
     for name, text in files.items():
         (folder / name).write_text(text)
+    write(folder / "v1.yaml", hello(spec=AT_ONCE))
+
+
+def fits(said: Said, case: Case) -> bool:
+    _, shape, code = case
+    return said.code == code and re.search(shape, said.out + said.err, re.MULTILINE) is not None
+
+
+async def answered(kubectl: Kubectl, case: Case, folder: Path, node: str) -> Said:
+    """Raises TimeoutError when there is no answer, or not the one to wait for."""
+    args = words(case[0], folder, node)
+    said = await kubectl.ask(*args)
+    async with asyncio.timeout(60):
+        while case[0] == LATER and not fits(said, case):
+            await asyncio.sleep(0.1)
+            said = await kubectl.ask(*args)
+    return said
 
 
 async def test_a_transcript_of_kubectl(kubectl: Kubectl, engine: Engine, tmp_path: Path) -> None:
@@ -236,13 +272,14 @@ async def test_a_transcript_of_kubectl(kubectl: Kubectl, engine: Engine, tmp_pat
     write_files(tmp_path)
     node = (await kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")).strip()
     wrong = []
-    for command, shape, code in TRANSCRIPT:
+    for case in TRANSCRIPT:
+        command, shape, code = case
         try:
-            said = await kubectl.ask(*words(command, tmp_path, node))
+            said = await answered(kubectl, case, tmp_path, node)
         except TimeoutError:
             wrong.append(f"kubectl {command}: no end")
             continue
-        told = said.out + said.err
-        if said.code != code or not re.search(shape, told, re.MULTILINE):
+        if not fits(said, case):
+            told = said.out + said.err
             wrong.append(f"kubectl {command}\n  {said.code} (expected {code}), /{shape}/\n{told}")
     assert not wrong, f"{len(wrong)} of {len(TRANSCRIPT)}:\n" + "\n".join(wrong)
