@@ -10,16 +10,17 @@ import pty
 import re
 import signal
 import struct
+import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
-from tests.e2e.conftest import Kubectl
+from tests.e2e.conftest import KUBECTLS, Kubectl
 from tests.processes import until_gone
 from tests.system.harness import Engine
 
@@ -40,12 +41,14 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
 """
 
 
-@pytest.fixture
-async def pod(kubectl: Kubectl, tmp_path: Path) -> Kubectl:
-    """kubectl where a pod ``web`` is ready."""
-    script = tmp_path / "server.py"
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine with a pod ``web`` for all of these tests; they leave both as they were."""
+    folder = tmp_path_factory.mktemp("web")
+    script = folder / "server.py"
     script.write_text(SERVER)
-    manifest = f"""
+    manifest = folder / "web.yaml"
+    manifest.write_text(f"""
 apiVersion: v1
 kind: Pod
 metadata: {{name: web}}
@@ -57,10 +60,22 @@ spec:
     env: [{{name: COLOUR, value: blue}}]
     command: [{sys.executable}, {script}]
     readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1}}
-"""
-    await kubectl("apply", "-f", "-", stdin=manifest)
-    await kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
-    return kubectl
+""")
+    running = Engine(folder / "state").serve()
+    try:
+        running.run("up", str(manifest))
+        (kubectl, *_) = KUBECTLS.values()
+        wait = [kubectl, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s"]
+        subprocess.run(wait, env=running.environment, check=True)
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def pod(kubectl_binary: Path, web: Engine, tmp_path: Path) -> Kubectl:
+    """kubectl where a pod ``web`` is ready."""
+    return Kubectl(kubectl_binary, tmp_path, web.state.kubeconfig)
 
 
 async def test_exec_has_output_input_and_exit_codes(pod: Kubectl, tmp_path: Path) -> None:
@@ -155,14 +170,14 @@ async def test_a_killed_kubectl_leaves_no_process(pod: Kubectl) -> None:
         await until_gone(pid)
 
 
-async def test_a_killed_control_plane_leaves_no_process(pod: Kubectl, engine: Engine) -> None:
+async def test_a_killed_control_plane_leaves_no_process(pod: Kubectl, web: Engine) -> None:
     process = await pod.start("exec", "web", "--", "sh", "-c", "echo $$; exec sleep 600")
     assert process.stdout is not None
     pid = int(await process.stdout.readline())
-    engine.kill()
+    web.kill()
     await until_gone(pid)
     await process.communicate()
-    engine.serve()
+    web.serve()
     assert await pod("exec", "web", "--", "echo", "again") == "again\n"
 
 
@@ -307,11 +322,10 @@ print(shell.read_stdout(), shell.returncode)
 """
 
 
-async def test_the_official_python_client_runs_commands(pod: Kubectl, engine: Engine) -> None:
-    assert pod
+async def test_the_official_python_client_runs_commands(web: Engine) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PYTHON_CLIENT,
-        env=engine.environment, stdout=asyncio.subprocess.PIPE,
+        env=web.environment, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, _ = await process.communicate()
     assert out.decode().split() == ["blue", "one", "9"]
