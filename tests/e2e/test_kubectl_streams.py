@@ -65,7 +65,7 @@ spec:
     try:
         running.run("up", str(manifest))
         (kubectl, *_) = KUBECTLS.values()
-        wait = [kubectl, "wait", "pod/web", "--for=condition=Ready", "--timeout=60s"]
+        wait = [str(kubectl), "wait", "pod/web", "--for=condition=Ready", "--timeout=60s"]
         subprocess.run(wait, env=running.environment, check=True)
         yield running
     finally:

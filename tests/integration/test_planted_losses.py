@@ -65,6 +65,7 @@ async def account(url: str, *, rate: float, count: int) -> tuple[Ledger, list[Re
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.xdist_group("load")
 async def test_every_planted_loss_is_found_attributed_and_counted_exactly_s14() -> None:
     async with planted(10_000) as url:
         ledger, records = await account(url, rate=1000, count=_REQUESTS)

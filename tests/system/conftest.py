@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,30 @@ from tests.system.harness import Engine
 from tests.system.site import Site, deploy
 
 
-@pytest.fixture
-def short_tmp() -> Iterator[Path]:
+@contextmanager
+def short_folder() -> Iterator[Path]:
     """A folder with a short path: unix sockets live in it."""
     folder = Path(tempfile.mkdtemp(prefix="nd"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_engine() -> Iterator[Engine]:
+    with short_folder() as folder:
+        engine = Engine(folder / "state")
+        try:
+            yield engine.serve()
+        finally:
+            engine.close()
+
+
+@pytest.fixture
+def short_tmp() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -40,6 +60,15 @@ def engine(new_engine: Callable[[], Engine]) -> Engine:
     return new_engine().serve()
 
 
-@pytest.fixture
-async def site(engine: Engine, tmp_path: Path) -> Site:
-    return await deploy(engine, tmp_path)
+@pytest.fixture(scope="session")
+def empty_engine() -> Iterator[Engine]:
+    """One for all tests of what is refused: whoever uses it leaves nothing in it."""
+    with running_engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for a module: its tests know their own requests by marks."""
+    with running_engine() as engine:
+        yield asyncio.run(deploy(engine, tmp_path_factory.mktemp("site")))

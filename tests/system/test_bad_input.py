@@ -29,7 +29,9 @@ def refused(engine: Engine, folder: Path, documents: list[Obj]) -> str:
     return done.stderr
 
 
-def test_bad_objects_are_refused_with_field_value_and_mend(engine: Engine, tmp_path: Path) -> None:
+def test_bad_objects_are_refused_with_field_value_and_mend(
+    empty_engine: Engine, tmp_path: Path
+) -> None:
     def unknown(spec: Obj) -> None:
         spec["replicsa"] = 3
 
@@ -51,26 +53,26 @@ def test_bad_objects_are_refused_with_field_value_and_mend(engine: Engine, tmp_p
     for breaks, expected in cases:
         documents = hello()
         breaks(documents[0]["spec"])
-        said = refused(engine, tmp_path, documents)
+        said = refused(empty_engine, tmp_path, documents)
         for text in (*expected, "m.yaml:1: Deployment hello: "):
             assert text in said, said
 
 
 def test_one_bad_object_among_good_ones_keeps_all_from_being_applied(
-    engine: Engine, tmp_path: Path
+    empty_engine: Engine, tmp_path: Path
 ) -> None:
     documents = hello()
     documents[-1]["spec"]["rules"][0]["http"]["paths"][0]["pathType"] = "Regex"
-    said = refused(engine, tmp_path, documents)
+    said = refused(empty_engine, tmp_path, documents)
     assert "pathType" in said
     assert "Regex" in said
 
 
-def test_a_kind_that_is_not_served_is_named(engine: Engine, tmp_path: Path) -> None:
+def test_a_kind_that_is_not_served_is_named(empty_engine: Engine, tmp_path: Path) -> None:
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}
-    assert 'kind: Unsupported value: "Job"' in refused(engine, tmp_path, [job])
+    assert 'kind: Unsupported value: "Job"' in refused(empty_engine, tmp_path, [job])
     old = {**hello()[0], "apiVersion": "extensions/v1beta1"}
-    assert "Deployment is served as apps/v1" in refused(engine, tmp_path, [old])
+    assert "Deployment is served as apps/v1" in refused(empty_engine, tmp_path, [old])
 
 
 @pytest.mark.parametrize(
@@ -140,8 +142,8 @@ def test_a_corrupt_state_file_is_named_and_left_alone(new_engine: Callable[[], E
     assert engine.state.database.read_bytes().startswith(b"this is not a database")
 
 
-def test_a_second_engine_on_the_same_state_is_refused(engine: Engine) -> None:
-    said = serve_fails(engine.state.root, "--http-port", "0", "--api-port", "0")
+def test_a_second_engine_on_the_same_state_is_refused(empty_engine: Engine) -> None:
+    said = serve_fails(empty_engine.state.root, "--http-port", "0", "--api-port", "0")
     assert said.startswith("error: another nodrop engine runs with the state folder")
 
 

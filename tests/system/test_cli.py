@@ -144,13 +144,13 @@ def test_manifests_come_from_standard_input_too(engine: Engine, tmp_path: Path) 
 
 
 def test_ports_that_a_running_engine_does_not_have_are_refused(
-    engine: Engine, tmp_path: Path
+    empty_engine: Engine, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "m.yaml", hello(replicas=1))
-    done = engine.run("up", file, "--http-port", "1", check=False)
+    done = empty_engine.run("up", file, "--http-port", "1", check=False)
     assert done.returncode == 2
     assert "the engine runs already, with other options: --http-port 1" in done.stderr
-    assert json.loads(engine.run("status", "--json").stdout)["deployments"] == []
+    assert json.loads(empty_engine.run("status", "--json").stdout)["deployments"] == []
 
 
 def test_a_failed_start_leaves_no_keeper_behind(
@@ -213,7 +213,7 @@ def test_a_user_without_rights_and_a_namespace_that_is_not_there_are_told(engine
     assert engine.run("user", "list").stdout == "ann: view in all namespaces\n"
 
 
-def test_a_deployment_named_as_a_pod_leads_to_its_logs(engine: Engine) -> None:
-    missing = engine.run("logs", "hello", check=False)
+def test_a_deployment_named_as_a_pod_leads_to_its_logs(empty_engine: Engine) -> None:
+    missing = empty_engine.run("logs", "hello", check=False)
     assert missing.returncode == 1
     assert "hint: of a deployment's pods: nodrop logs deployment/hello" in missing.stderr

@@ -45,8 +45,8 @@ async def test_s14_an_app_that_ends_at_once_loses_requests_as_in_a_cluster(clust
 
 async def test_s16_s19_a_pre_stop_longer_than_the_lag_mends_it(cluster: Engine) -> None:
     """S16, S19: the hook holds SIGTERM back until every proxy has heard of the end."""
-    hook = {"lifecycle": {"preStop": {"sleep": {"seconds": 4}}}}
-    traffic = await roll(cluster, env={"ON_SIGTERM": "graceful"}, container=hook)
+    hook = {"lifecycle": {"preStop": {"sleep": {"seconds": 5}}}}
+    traffic = await roll(cluster, replicas=2, env={"ON_SIGTERM": "graceful"}, container=hook)
     assert traffic.lost == []
 
 

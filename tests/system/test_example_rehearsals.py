@@ -26,8 +26,9 @@ def test_s14_the_runner_writes_where_a_server_loses_and_what_mends_it(tmp_path: 
     table = tmp_path / "table.md"
     table.write_text("| server |\n| --- |\n| other 1.0 |\n")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    act = ("--act", "restart", "--duration", "4")
     done = subprocess.run(
-        [sys.executable, str(folder / "run"), "http.server", "--table", str(table)],
+        [sys.executable, str(folder / "run"), "http.server", "--table", str(table), *act],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,

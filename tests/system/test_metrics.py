@@ -25,8 +25,8 @@ def free_port() -> int:
     return port
 
 
-def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=60) as response:
+def get(url: str, *, data: bytes | None = None) -> str:
+    with urllib.request.urlopen(url, data, timeout=60) as response:
         text: bytes = response.read()
     return text.decode()
 
@@ -118,7 +118,8 @@ async def test_a_drain_that_had_to_cut_is_an_event_and_counted(
     engine.serve("--metrics-port", str(port))
     short = {"terminationGracePeriodSeconds": 2}
     await apply(engine, hello(replicas=1, pod=short), wait=True)
-    slow = asyncio.create_task(asyncio.to_thread(get, f"{engine.url}/slow?s=30"))
+    # A POST: a GET that is cut is asked again of the next pod.
+    slow = asyncio.create_task(asyncio.to_thread(get, f"{engine.url}/slow?s=30", data=b""))
 
     async def in_flight() -> bool:
         return total(await scrape(port), "nodrop_pod_in_flight_requests") == 1

@@ -222,17 +222,15 @@ def _events(watching: Watching) -> list[Obj]:
     return list(watching.cache.list(EVENT))
 
 
-def test_bad_input_is_told_as_elsewhere(engine: Engine) -> None:
-    nothing = write(
-        engine.state.root / "service.yaml", [d for d in hello() if d["kind"] != "Deployment"]
-    )
-    done = engine.run("plan", "-f", nothing, check=False)
+def test_bad_input_is_told_as_elsewhere(empty_engine: Engine, tmp_path: Path) -> None:
+    nothing = write(tmp_path / "service.yaml", [d for d in hello() if d["kind"] != "Deployment"])
+    done = empty_engine.run("plan", "-f", nothing, check=False)
     assert done.returncode == 1
     assert "there is no Deployment in these manifests" in done.stderr
     zero = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}}
-    bad = write(engine.state.root / "bad.yaml", hello(spec={"strategy": zero}))
-    done = engine.run("plan", "-f", bad, "--from", str(HELLO / "v1.yaml"), check=False)
+    bad = write(tmp_path / "bad.yaml", hello(spec={"strategy": zero}))
+    done = empty_engine.run("plan", "-f", bad, "--from", str(HELLO / "v1.yaml"), check=False)
     assert done.returncode == 1
     assert "may not be 0 when `maxSurge` is 0" in done.stderr
-    assert engine.run("explain", "service/hello", check=False).returncode == 2
-    assert "there is no pod" in engine.run("explain", "pod/none", check=False).stderr
+    assert empty_engine.run("explain", "service/hello", check=False).returncode == 2
+    assert "there is no pod" in empty_engine.run("explain", "pod/none", check=False).stderr

@@ -12,7 +12,7 @@ import psutil
 
 from tests.system.harness import ROOT, Engine, hello, write
 
-_FAST = ("--rate", "150", "--duration", "6")
+_FAST = ("--rate", "150", "--duration", "4")
 
 
 def rehearse(tmp_path: Path, *arguments: str, probe: bool = False) -> tuple[int, dict[str, Any]]:
@@ -39,7 +39,7 @@ def test_s14_s16_a_cluster_loses_what_nodrop_does_not_and_the_hook_mends_it(
 ) -> None:
     """S14, S16, S19: one app, both modes, and the change that the report asks for."""
     bad = manifest(tmp_path, "bad.yaml", env={"ON_SIGTERM": "exit"})
-    code, figures = rehearse(tmp_path, "-f", bad)
+    code, figures = rehearse(tmp_path, "-f", bad, "--act", "restart")
     assert (code, figures["verdict"], figures["lost"]) == (0, "pass", 0)
 
     code, figures = rehearse(tmp_path, "-f", bad, "--mode", "cluster", "--act", "restart")
@@ -126,9 +126,11 @@ def test_another_nodrop_engine_as_the_cluster(engine: Engine, tmp_path: Path) ->
     assert json.loads(figures.read_text())["place"] == "cluster"
 
 
-def test_cluster_mode_is_refused_on_engines_that_serve(engine: Engine, tmp_path: Path) -> None:
+def test_cluster_mode_is_refused_on_engines_that_serve(
+    empty_engine: Engine, tmp_path: Path
+) -> None:
     file = write(tmp_path / "app.yaml", hello())
-    refused = engine.run(
+    refused = empty_engine.run(
         "rehearse", "-f", file, "--engine", "running", "--mode", "cluster", check=False
     )
     assert refused.returncode == 2

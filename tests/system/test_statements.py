@@ -184,17 +184,17 @@ def ready_addresses(watching: Watching) -> set[str]:
 
 @pytest.mark.parametrize(("surge", "unavailable"), [(0, 0), ("0%", 0), (0, "0%")])
 def test_s6_both_zero_is_refused_and_says_why(
-    engine: Engine, tmp_path: Path, surge: int | str, unavailable: int | str
+    empty_engine: Engine, tmp_path: Path, surge: int | str, unavailable: int | str
 ) -> None:
     """S6: the error names the field, and the hint says that there could be no pod at all."""
     strategy = {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}
     file = write(tmp_path / "m.yaml", witness(tmp_path, strategy=strategy))
-    done = engine.run("up", file, check=False)
+    done = empty_engine.run("up", file, check=False)
     assert done.returncode == 1
     assert "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: " in done.stderr
     assert "may not be 0 when `maxSurge` is 0" in done.stderr
     assert "there could be no pod at all" in done.stderr
-    assert "witness" not in engine.run("status", "--json").stdout
+    assert "witness" not in empty_engine.run("status", "--json").stdout
 
 
 async def test_s9_s10_without_a_probe_no_traffic_comes_for_min_ready_seconds(
@@ -252,13 +252,13 @@ async def test_s15_past_the_grace_period_the_process_is_killed(
 
 
 def test_s15_the_misspelt_field_is_reported_with_the_right_name(
-    engine: Engine, tmp_path: Path
+    empty_engine: Engine, tmp_path: Path
 ) -> None:
     """S15: the seed's own slip, terminationGradePeriodSeconds."""
     documents = witness(tmp_path)
     pod = documents[0]["spec"]["template"]["spec"]
     pod["terminationGradePeriodSeconds"] = pod.pop("terminationGracePeriodSeconds")
-    done = engine.run("up", write(tmp_path / "m.yaml", documents), check=False)
+    done = empty_engine.run("up", write(tmp_path / "m.yaml", documents), check=False)
     assert done.returncode == 1
     assert "spec.template.spec.terminationGradePeriodSeconds" in done.stderr
     assert "terminationGracePeriodSeconds" in done.stderr

@@ -29,7 +29,7 @@ class Copy:
         self.python = folder / "bin" / "python"
         site = next(folder.glob("lib/python*/site-packages"))
         shutil.copytree(
-            ROOT / "src" / "nodrop", site / "nodrop", ignore=shutil.ignore_patterns("__pycache__")
+            ROOT / "src" / "nodrop", site / "nodrop", ignore=shutil.ignore_patterns("*.pyc.*")
         )
         (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
         self.package = site / "nodrop"

@@ -13,7 +13,7 @@ import pytest
 
 from tests.system.harness import HELLO, ROOT
 
-_REHEARSE = ("rehearse", "--rate", "100", "--duration", "6", "--act", "restart")
+_REHEARSE = ("rehearse", "--rate", "100", "--duration", "4", "--act", "restart", "--no-probe")
 
 
 @pytest.fixture
