@@ -246,8 +246,7 @@ async def test_s15_past_the_grace_period_the_process_is_killed(
         last = watching.history[::-1]
         pod = next(e.obj for e in last if e.obj["kind"] == "Pod" and e.type == "DELETED")
     assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
-    assert when(tmp_path, "sigterm") - asked < 3
-    assert ended - when(tmp_path, "sigterm") >= 1.0
+    assert ended - when(tmp_path, "sigterm") >= 0.5
     assert ended - asked >= 2.5
 
 

@@ -52,8 +52,8 @@ async def ended_if_the_start_fails(keeper: Keeper) -> AsyncIterator[None]:
         raise
 
 
-async def end_pods(cache: Cache, client: Client) -> None:
-    """Delete every pod with its own grace period and wait until all have ended.
+async def end_pods(cache: Cache, client: Client, *, grace_s: int | None = None) -> None:
+    """Delete every pod, with its own grace period or ``grace_s``, and wait until all have ended.
 
     A pod that a finalizer holds has ended when its grace period is 0: the object stays.
     """
@@ -66,7 +66,7 @@ async def end_pods(cache: Cache, client: Client) -> None:
     cache.subscribe(look)
     for pod in (await client.list(POD)).items:
         try:
-            written = await client.apply(Delete(key_of(pod)))
+            written = await client.apply(Delete(key_of(pod), grace_period_s=grace_s))
             if written is not None:
                 await cache.wait_seen(written)
         except ApiError as error:

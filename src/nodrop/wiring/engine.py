@@ -48,7 +48,7 @@ from nodrop.wiring.listening import (
     listen_for_ingress,
 )
 from nodrop.wiring.parts import EngineOptions, Parts, build
-from nodrop.wiring.rehearsal import Rehearsal, owner_gone, read_rehearsal
+from nodrop.wiring.rehearsal import Rehearsal, grace_of, owner_gone, read_rehearsal
 
 log = logging.getLogger(__name__)
 
@@ -255,7 +255,8 @@ class Engine:
             log.info("serving: API %s, HTTP %s", info["api"]["url"], info["http"]["urls"])
             gone = group.create_task(keeper_gone(keeper), name="keeper")
             owner = group.create_task(self._end_with_owner(rehearsal), name="owner")
-            ending = group.create_task(self._until_stopped(parts, tasks), name="stop")
+            stopped = self._until_stopped(parts, tasks, grace_s=grace_of(rehearsal))
+            ending = group.create_task(stopped, name="stop")
             await asyncio.wait({gone, ending}, return_when=asyncio.FIRST_COMPLETED)
             lost = gone.result() if gone.done() and not ending.done() else None
             for task in (*tasks.values(), gone, owner, ending):
@@ -268,9 +269,11 @@ class Engine:
                 "them and starts them anew",
             )
 
-    async def _until_stopped(self, parts: Parts, tasks: dict[str, asyncio.Task[None]]) -> None:
+    async def _until_stopped(
+        self, parts: Parts, tasks: dict[str, asyncio.Task[None]], *, grace_s: int | None
+    ) -> None:
         await self._stopping.wait()
         if self._everything:
             for name in [name for name in tasks if name in parts.makes_pods]:
                 tasks.pop(name).cancel()
-            await end_pods(parts.cache, parts.client)
+            await end_pods(parts.cache, parts.client, grace_s=grace_s)

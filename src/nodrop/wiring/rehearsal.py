@@ -22,6 +22,7 @@ from nodrop.statedir import StateDir
 from nodrop.wiring.files import EngineFailure, Settings, write_atomically
 
 Mode = Literal["nodrop", "cluster"]
+_GRACE_AT_THE_END_S = 1
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
@@ -50,6 +51,14 @@ def late_of(rehearsal: Rehearsal | None) -> LateRemovals | None:
     if rehearsal is None or not is_cluster(rehearsal):
         return None
     return LateRemovals(rehearsal.seed)
+
+
+def grace_of(rehearsal: Rehearsal | None) -> int | None:
+    """How long pods have when the engine ends, in seconds; None: as their manifests say.
+
+    At the end of a rehearsal they have shown how they end: nobody should wait for it once more.
+    """
+    return None if rehearsal is None else _GRACE_AT_THE_END_S
 
 
 def mark_for_rehearsal(state: StateDir, mode: Mode, seed: int) -> None:

@@ -15,6 +15,7 @@ from nodrop.statedir import StateDir
 from nodrop.wiring.files import EngineFailure, Settings
 from nodrop.wiring.rehearsal import (
     Rehearsal,
+    grace_of,
     late_of,
     manner_of,
     mark_for_rehearsal,
@@ -85,3 +86,8 @@ async def test_the_owners_end_is_noticed() -> None:
             owner.stdin.close()
             async with asyncio.timeout(30):
                 await waiting
+
+
+def test_only_the_pods_of_a_rehearsal_are_not_given_their_own_time_at_its_end() -> None:
+    ours = Rehearsal(mode="nodrop", seed=1, owner_pid=1, owner_ticks=1)
+    assert (grace_of(None), grace_of(ours)) == (None, 1)
