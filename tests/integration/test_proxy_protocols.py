@@ -111,6 +111,9 @@ class EchoPod:
 class H2Pod(EchoPod):
     """An HTTP/2 server without TLS: answers its name and the body, with trailers as gRPC does."""
 
+    def answer(self, body: bytes) -> bytes:
+        return self.name.encode() + b" " + body
+
     async def speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
         connection = h2.connection.H2Connection(config)
@@ -128,7 +131,7 @@ class H2Pod(EchoPod):
                     )
                 elif isinstance(event, h2.events.StreamEnded):
                     stream, body = event.stream_id, bodies.pop(event.stream_id)
-                    answer = self.name.encode() + b" " + body
+                    answer = self.answer(body)
                     length = ("content-length", str(len(answer)))
                     connection.send_headers(stream, [(":status", "200"), length])
                     connection.send_data(stream, answer)
