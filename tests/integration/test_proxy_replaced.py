@@ -13,8 +13,9 @@ import pytest
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary, parse_version, version_of
 from nodrop.proxy.haproxy.driver import HAProxy
-from nodrop.proxy.protocol import Listener, ProxyFailure
-from tests.integration.test_proxy_haproxy import World, free_port, swap, table, world
+from nodrop.proxy.protocol import Listener, ProxyFailure, RoutingTable
+from tests.integration.test_proxy_haproxy import ANY, WEB, World, free_port, swap, table, world
+from tests.integration.test_proxy_streams import Lingering
 from tests.unit.proxy.support import Client, Load, Pod
 
 __all__ = ["world"]
@@ -152,6 +153,71 @@ async def test_an_idle_connection_of_a_replaced_main_reaches_the_pods_of_now(wor
     await pods[1].die()
     assert await idle[1].request("/") == (200, "c")
     await again.close()
+
+
+async def test_no_more_than_three_replaced_mains_are_kept_for_their_streams(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest one's are closed and told; a request that it has in hand goes on."""
+    monkeypatch.setattr("nodrop.proxy.haproxy.retired._SPREAD_S", 0.3)
+    proxy = await world.driver()
+    fast, slow = await Pod("fast").start(), Lingering()
+    await proxy.apply(RoutingTable(pools={WEB: frozenset({await slow.start()})}, routes={ANY: WEB}))
+    async with asyncio.TaskGroup() as group:
+        patient = group.create_task(Client("127.0.0.1", world.port).request("/poll"))
+        while not (await proxy.drain("uid-old", 0)).requests:
+            await asyncio.sleep(0.01)
+        await proxy.apply(table(fast))
+        sockets: list[WebSocket] = []
+        for _ in range(5):
+            sockets.append(await WebSocket.open(world.port))
+            await proxy.replace(find_binary())
+        assert len(await proxy._processes.retired("proxy-main")) == 5
+        async with Load("127.0.0.1", world.port, clients=2) as load:
+            await proxy.verify()
+            await load.reached(10)
+        assert load.lost == []
+        assert [await one.echoes() for one in sockets] == [False, False, True, True, True]
+        assert not patient.done()
+        slow.close()
+        assert (await patient) == (200, "done")
+    assert "1 long-lived connections of proxy-main-1 were closed" in proxy.cuts.get_nowait()
+    assert proxy.cuts.qsize() == 1
+    async with asyncio.timeout(20):
+        while len(await proxy._processes.retired("proxy-main")) > 3:
+            await proxy.verify()
+            await asyncio.sleep(0.02)
+    for one in sockets:
+        one.close()
+    await proxy.close()
+
+
+class WebSocket:
+    """An open one, whose pod sends back what it gets."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @staticmethod
+    async def open(port: int) -> WebSocket:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        return WebSocket(reader, writer)
+
+    async def echoes(self) -> bool:
+        """Whether it is still open."""
+        try:
+            self._writer.write(b"ping")
+            return await asyncio.wait_for(self._reader.readexactly(4), 20) == b"ping"
+        except (OSError, asyncio.IncompleteReadError):
+            return False
+
+    def close(self) -> None:
+        self._writer.transport.abort()
 
 
 async def test_a_program_that_does_not_come_up_changes_nothing(

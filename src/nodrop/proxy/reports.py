@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from nodrop.client.actions import Emit
 from nodrop.client.protocol import Client
 from nodrop.events import Reason
 from nodrop.model.errors import ApiError
+from nodrop.model.kinds import NODE
 from nodrop.model.meta import Obj
 from nodrop.proxy.findings import Finding
 from nodrop.proxy.pools import services_by_listener
@@ -80,6 +82,17 @@ class Reports:
             await self.client.apply(Emit(obj, "Warning", reason, why))
         except ApiError as error:
             log.warning("can't record an Event (%s): %s", why, error)
+
+
+async def report_cuts(cuts: asyncio.Queue[str], client: Client) -> None:
+    """Tell as Events of the Node what the data plane had to cut by itself, until cancelled."""
+    while True:
+        text = await cuts.get()
+        try:
+            for node in (await client.list(NODE)).items:
+                await client.apply(Emit(node, "Warning", Reason.DRAIN_CUT, text))
+        except ApiError as error:
+            log.warning("can't record an Event (%s): %s", text, error)
 
 
 def _refused_secrets(why: Mapping[str, str], ingresses: Iterable[Obj]) -> Iterator[Finding]:

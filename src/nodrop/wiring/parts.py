@@ -48,6 +48,7 @@ from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.names import system_lookup
 from nodrop.proxy.protocol import Proxy
+from nodrop.proxy.reports import report_cuts
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import OWN_WRITES, Allocation
 from nodrop.registry.local import LocalClient
@@ -115,6 +116,7 @@ class Parts:
         return [
             ("cache", self.cache.run()),
             ("proxy sync", self.sync.run()),
+            ("cut streams", report_cuts(self.proxy.cuts, self.client)),
             ("agent", self.agent.run()),
             ("metrics", self.metrics.run()),
             ("events", _expire_events(self.registry, self.clock)),

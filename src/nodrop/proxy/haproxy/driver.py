@@ -41,13 +41,7 @@ from nodrop.proxy.haproxy.plan import (
     parse_servers,
     plan_maps,
 )
-from nodrop.proxy.haproxy.processes import (
-    MAIN,
-    Process,
-    Processes,
-    connection_limit,
-    fd_numbers,
-)
+from nodrop.proxy.haproxy.processes import MAIN, Process, Processes, connection_limit, fd_numbers
 from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_maps
 from nodrop.proxy.haproxy.retired import RetiredMains
 from nodrop.proxy.haproxy.slots import owners_of, slot_of_section
@@ -94,6 +88,7 @@ class HAProxy:
         self._log = (str(log_socket or ""), access_log)
         self._main: Process | None = None
         self._retired = RetiredMains(self._processes, MAIN)
+        self.cuts = self._retired.cuts
         self._knows_table = False
         self.on_lost: Callable[[], None] | None = None  # called when main crashes
         self._admin: AdminSocket | None = None
@@ -227,7 +222,9 @@ class HAProxy:
                 return False
             await self._retired.look()
             await self._retire_strays()
-            return await self._edge.alive()
+            alive = await self._edge.alive()
+        await self._retired.close_surplus()
+        return alive
 
     # Private: everything below holds the turn, but for what the flights ask.
 

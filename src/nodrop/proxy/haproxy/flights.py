@@ -58,22 +58,17 @@ class Flights:
             await asyncio.sleep(min(pause_s, max(0.0, deadline - loop.time())))
 
     async def cut(self, pod: str, spread_s: float) -> int:
-        """Close the streams of ``pod``, some at every look, until ``spread_s`` are over."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + spread_s
-        closed = 0
-        while True:
-            looks = 1 + int(max(0.0, deadline - loop.time()) / _CUT_EVERY_S)
-            open_still = 0
-            for admin, _ in await self._planes():
-                streams = [one for one in await _sessions(admin, pod) if one.kind in _STREAMS]
-                chosen = self._rng.sample(streams, -(-len(streams) // looks))
-                await admin.attempt([f"shutdown session {one.id}" for one in chosen])
-                closed += len(chosen)
-                open_still += len(streams) - len(chosen)
-            if not open_still:
-                return closed
-            await asyncio.sleep(_CUT_EVERY_S)
+        """Close the streams of ``pod`` one after another within ``spread_s``."""
+
+        async def streams() -> list[tuple[AdminSocket, Session]]:
+            return [
+                (admin, one)
+                for admin, _ in await self._planes()
+                for one in await _sessions(admin, pod)
+                if one.kind in STREAMS
+            ]
+
+        return await close_gradually(streams, spread_s, self._rng)
 
     async def _everything(self, pod: str) -> int:
         """All that is in hand, of whatever kind: cheap to ask."""
@@ -106,7 +101,29 @@ class Flights:
         return InFlight(requests, count(found, Kind.TUNNEL) + (answers if answered else 0))
 
 
-_STREAMS = (Kind.ANSWER, Kind.TUNNEL)
+async def close_gradually(
+    find: Callable[[], Awaitable[Sequence[tuple[AdminSocket, Session]]]],
+    spread_s: float,
+    rng: random.Random,
+) -> int:
+    """Close what ``find`` finds, some at every look, until ``spread_s`` are over; returns how
+    many. Their clients all come back: at once they would be a wave."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + spread_s
+    closed = 0
+    while True:
+        looks = 1 + int(max(0.0, deadline - loop.time()) / _CUT_EVERY_S)
+        streams = await find()
+        chosen = rng.sample(streams, -(-len(streams) // looks))
+        for admin, one in chosen:
+            closed += sum(await admin.attempt([f"shutdown session {one.id}"]))
+        if len(chosen) == len(streams):
+            return closed
+        await asyncio.sleep(_CUT_EVERY_S)
+
+
+#: What does not end by itself, or not soon.
+STREAMS = (Kind.ANSWER, Kind.TUNNEL)
 
 
 async def _sessions(admin: AdminSocket, pod: str) -> list[Session]:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.haproxy.authorities import admit, loaded
+from nodrop.proxy.haproxy.flights import STREAMS, close_gradually
 from nodrop.proxy.haproxy.layout import Layout, Placed, parse_layout, parse_placed
 from nodrop.proxy.haproxy.plan import (
     Change,
@@ -24,6 +27,7 @@ from nodrop.proxy.haproxy.plan import (
     parse_servers,
 )
 from nodrop.proxy.haproxy.processes import Process, Processes, write_atomically
+from nodrop.proxy.haproxy.sessions import Session, all_sessions
 from nodrop.proxy.haproxy.slots import HOLD, pod_of_server
 from nodrop.proxy.protocol import ProxyFailure, RoutingTable
 
@@ -35,6 +39,10 @@ log = logging.getLogger(__name__)
 #: How long a replaced process may go on for its last connections: as long as an answer may take
 #: (timeout server). Tunnels (WebSockets) that are older are cut then.
 LONGEST_S = 3600.0
+#: More than so many at once are not kept for their streams, however young; within how many
+#: seconds those of the oldest are closed.
+MOST = 3
+_SPREAD_S = 5.0
 
 
 def only_withdraw(served: Served, table: RoutingTable) -> Change:
@@ -81,6 +89,9 @@ class RetiredMains:
         #: Those that can't be told anything → the pods that they may still send requests to.
         self._deaf: dict[str, frozenset[str]] = {}
         self._opening = asyncio.Lock()
+        self._rng = random.Random()
+        #: What had to be cut, in words, for who tells it to the user.
+        self.cuts: asyncio.Queue[str] = asyncio.Queue()
 
     async def find(self) -> None:
         """Adopt those that an engine before us has replaced."""
@@ -147,6 +158,13 @@ class RetiredMains:
             await self._forget(one)
         await self._look_at_deaf()
 
+    async def close_surplus(self) -> None:
+        """Of more than MOST the oldest lose their streams; requests they have in hand go on."""
+        oldest = sorted(self._following.values(), key=lambda one: one.since_s)[:-MOST]
+        async with asyncio.TaskGroup() as group:
+            for one in oldest:
+                group.create_task(self._close_streams(one))
+
     async def stop(self) -> None:
         """Have all finish: the engine ends."""
         for one in tuple(self._following.values()):
@@ -172,6 +190,21 @@ class RetiredMains:
             await _let_go(admin)
         except ProxyFailure as failure:
             await self._give_up(one, failure)
+
+    async def _close_streams(self, one: _Retired) -> None:
+        async def streams() -> list[tuple[AdminSocket, Session]]:
+            admin = await self._session(one)
+            found = all_sessions(await admin.ask("show sess"))
+            return [(admin, each) for each in found if each.kind in STREAMS]
+
+        with suppress(ProxyFailure):  # whoever can't be asked is looked at by ``look``
+            if closed := await close_gradually(streams, _SPREAD_S, self._rng):
+                text = (
+                    f"{closed} long-lived connections of {one.process.id} were closed: it was "
+                    f"replaced, and so were {MOST} others since, which are still there"
+                )
+                log.warning("%s", text)
+                self.cuts.put_nowait(text)
 
     async def _session(self, one: _Retired) -> AdminSocket:
         async with self._opening:

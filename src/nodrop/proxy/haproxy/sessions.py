@@ -48,10 +48,15 @@ _LINE = re.compile(
 
 def sessions_of(pod: str, answer: str) -> list[Session]:
     """The sessions of ``show sess`` that ``pod`` has in hand."""
+    return [one for one in all_sessions(answer) if pod_of_server(one.server) == pod]
+
+
+def all_sessions(answer: str) -> list[Session]:
+    """Those that any pod has in hand."""
     return [
         Session(line["id"], line["be"], line["srv"], _kind(line))
         for line in _LINE.finditer(answer)
-        if slot_of_section(line["be"]) is not None and pod_of_server(line["srv"]) == pod
+        if slot_of_section(line["be"]) is not None
     ]
 
 
