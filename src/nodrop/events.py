@@ -51,4 +51,6 @@ class Reason(StrEnum):
     INVALID_ANNOTATION = "InvalidAnnotation"  # nodrop: its value has no meaning
     CERTIFICATE_UNAVAILABLE = "CertificateUnavailable"  # nodrop: a TLS Secret can't be served
     EXTERNAL_NAME_UNAVAILABLE = "ExternalNameUnavailable"  # nodrop: an Ingress can't reach it
+    CERTIFICATE_EXPIRING = "CertificateExpiring"  # nodrop: within two weeks
+    CERTIFICATE_EXPIRED = "CertificateExpired"  # nodrop: clients refuse it
     UNSUPPORTED = "Unsupported"  # nodrop: a field is accepted and has no effect here

@@ -181,8 +181,9 @@ async def test_no_more_than_three_replaced_mains_are_kept_for_their_streams(
         assert not patient.done()
         slow.close()
         assert (await patient) == (200, "done")
-    assert "1 long-lived connections of proxy-main-1 were closed" in proxy.cuts.get_nowait()
-    assert proxy.cuts.qsize() == 1
+    told = sorted(proxy.cuts.get_nowait() for _ in range(2))
+    assert told[0].startswith("1 long-lived connections of proxy-main-1 were closed: it was")
+    assert proxy.cuts.empty()
     async with asyncio.timeout(20):
         while len(await proxy._processes.retired("proxy-main")) > 3:
             await proxy.verify()

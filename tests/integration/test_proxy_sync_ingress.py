@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 from nodrop.client.cache import Cache
+from nodrop.clock import Clock
 from nodrop.proxy.memory import MemoryProxy
 from nodrop.proxy.protocol import Applied, Certificate, RoutingTable
 from nodrop.proxy.sync import KINDS, ProxySync
@@ -16,6 +19,14 @@ from tests.unit.proxy.test_routes import secret
 OURS = ingress(
     path("/"), host="h.example", tls=[{"hosts": ["h.example"], "secretName": "shop"}]
 )  # fmt: skip
+
+
+@dataclass
+class FakeClock:
+    at: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+    def now(self) -> datetime:
+        return self.at
 
 
 class Refusing(MemoryProxy):
@@ -30,10 +41,13 @@ class Refusing(MemoryProxy):
 
 @asynccontextmanager
 async def running(
-    feed: ObjectFeed, proxy: MemoryProxy, kept: tuple[Certificate, ...] = ()
+    feed: ObjectFeed,
+    proxy: MemoryProxy,
+    kept: tuple[Certificate, ...] = (),
+    clock: Clock | None = None,
 ) -> AsyncIterator[ProxySync]:
     cache = Cache(feed, KINDS)
-    sync = ProxySync(cache, proxy, client=feed, recall_certificates=lambda: kept)
+    sync = ProxySync(cache, proxy, client=feed, clock=clock, recall_certificates=lambda: kept)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(cache.run()), group.create_task(sync.run())]
         await cache.synced()
@@ -66,6 +80,19 @@ async def test_a_missing_secret_is_told_once_and_served_when_it_comes() -> None:
         feed.remove({"apiVersion": "v1", **shop})
         assert "stays in use" in (await told(feed, sync, 2))[1][2]
         assert proxy.certificate_for("h.example") is not None
+
+
+async def test_a_certificate_that_expires_is_told() -> None:
+    feed, proxy, clock = ObjectFeed(), MemoryProxy(), FakeClock()
+    feed.put(service(), OURS, {"apiVersion": "v1", **secret("h.example")})
+    clock.at = datetime(4000, 1, 1, tzinfo=timezone.utc)
+    async with running(feed, proxy, clock=clock) as sync:
+        ((name, reason, message),) = await told(feed, sync, 1)
+        assert (name, reason) == ("ing", "CertificateExpired")
+        assert message.startswith('spec.tls[0].secretName: "shop": the certificate expired ')
+        assert not sync._reports.due()
+        clock.at += timedelta(hours=1)
+        assert sync._reports.due()
 
 
 async def test_the_certificate_of_an_engine_before_serves_while_the_secret_is_broken() -> None:

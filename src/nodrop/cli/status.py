@@ -13,7 +13,9 @@ from nodrop.cli.progress import image_of, phase_of, rollout_message, when
 from nodrop.cli.session import connect, engine_of, runs, state_option
 from nodrop.cli.urls import urls_of
 from nodrop.client.protocol import Scope
-from nodrop.model.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, INGRESS, INGRESSCLASS, POD
+from nodrop.clock import SystemClock
+from nodrop.model.errors import ApiError
+from nodrop.model.kinds import DEPLOYMENT, ENDPOINTSLICE, EVENT, INGRESS, INGRESSCLASS, POD, SECRET
 from nodrop.model.meta import Obj, is_deleting
 from nodrop.statedir import StateDir
 
@@ -87,6 +89,7 @@ async def _report(client: HttpClient, engine: Obj, namespace: str | None) -> Obj
             among=ingresses,
             classes=classes,
         ),
+        "certificates": await _certificates(client, shown, classes),
         "events": [_event(event) for event in latest_events(events, pods)],
     }
 
@@ -114,6 +117,25 @@ def latest_events(events: Iterable[Obj], pods: Iterable[Obj]) -> list[Obj]:
 
 
 # Private
+
+
+async def _certificates(
+    client: HttpClient, ingresses: Iterable[Obj], classes: Iterable[Obj]
+) -> list[str]:
+    """What expires; nothing where the user may not read Secrets, or no Ingress has any."""
+    secure = [one for one in ingresses if (one.get("spec") or {}).get("tls")]
+    if not secure:
+        return []
+    from nodrop.proxy.expiry import plan_expiry
+
+    try:
+        secrets = (await client.list(SECRET)).items
+    except ApiError as error:
+        if error.code == 403:
+            return []
+        raise
+    findings = plan_expiry(secure, classes, secrets, SystemClock().now())
+    return [f"Ingress {one.namespace}/{one.ingress}: {one.text}" for one in findings]
 
 
 def _deployment(deployment: Obj) -> Obj:
@@ -168,6 +190,8 @@ def _text(report: Obj) -> str:
             blocks.append(f"no {title}")
     if report["urls"]:
         blocks.append("\n".join(report["urls"]))
+    if report["certificates"]:
+        blocks.append("\n".join(report["certificates"]))
     if report["events"]:
         blocks.append("\n".join(["last events", *map(_told, report["events"])]))
     return "\n\n".join(blocks)

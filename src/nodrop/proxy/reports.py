@@ -6,13 +6,16 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from nodrop.client.actions import Emit
 from nodrop.client.protocol import Client
+from nodrop.clock import Clock
 from nodrop.events import Reason
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import NODE
 from nodrop.model.meta import Obj
+from nodrop.proxy.expiry import plan_expiry
 from nodrop.proxy.findings import Finding
 from nodrop.proxy.pools import services_by_listener
 from nodrop.proxy.protocol import Listener, ServicePort
@@ -20,16 +23,21 @@ from nodrop.proxy.sources import Sources
 
 log = logging.getLogger(__name__)
 
+_LOOK_EVERY = timedelta(hours=1)
+
 
 @dataclass(slots=True)
 class Reports:
-    """Without ``client`` nothing is told. ``refused`` is what was told last of listeners."""
+    """Without ``client`` nothing is told, without ``clock`` not what expires. ``refused`` is what
+    was told last of listeners."""
 
     client: Client | None
     node_addresses: Sequence[str]
+    clock: Clock | None = None
     refused: Mapping[Listener, str] = field(default_factory=dict)
     _unserved: dict[Reason, Mapping[ServicePort, str]] = field(default_factory=dict)
     _findings: Collection[Finding] = ()
+    _looked: datetime | None = None
 
     async def listeners(self, refused: Mapping[Listener, str], sources: Sources) -> None:
         """Service addresses that are not listened on."""
@@ -64,7 +72,8 @@ class Reports:
         self, findings: Iterable[Finding], uncertified: Mapping[str, str], sources: Sources
     ) -> None:
         """What Ingresses ask for in vain; Secrets that the data plane refuses."""
-        present = {*findings, *_refused_secrets(uncertified, sources.ingresses)}
+        expiring = self._expiring(sources)
+        present = {*findings, *_refused_secrets(uncertified, sources.ingresses), *expiring}
         new = sorted(present.difference(self._findings))
         self._findings = present
         if self.client is None:
@@ -74,6 +83,18 @@ class Reports:
             for ingress in sources.ingresses:
                 if finding.concerns(ingress):
                     await self._emit(ingress, finding.reason, finding.text)
+
+    def due(self) -> bool:
+        """Whether certificates should be looked at again, though nothing has changed."""
+        if self.clock is None or self._looked is None:
+            return False
+        return abs(self.clock.now() - self._looked) >= _LOOK_EVERY
+
+    def _expiring(self, sources: Sources) -> list[Finding]:
+        if self.clock is None:
+            return []
+        self._looked = self.clock.now()
+        return plan_expiry(sources.ingresses, sources.classes, sources.secrets, self._looked)
 
     async def _emit(self, obj: Obj, reason: Reason, why: str) -> None:
         if self.client is None:

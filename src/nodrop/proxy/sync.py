@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.client.traffic import Withdrawn
+from nodrop.clock import Clock
 from nodrop.events import Reason
 from nodrop.model.kinds import ENDPOINTSLICE, INGRESS, INGRESSCLASS, SECRET, SERVICE, Kind
 from nodrop.model.meta import Obj, Uid
@@ -60,12 +61,12 @@ _FIRST_NAMES_S = 2.0
 class ProxySync:
     """Keeps the data plane at the table of the present objects; withdraws pods in order.
 
-    ``client`` records Events about Services that can't be listened on; without it nothing is
-    recorded. ``node_addresses`` are where NodePorts are listened on, ``ingress_ports`` where the
-    Ingress is; ``lookup`` finds the hosts of ExternalNames. ``recall`` tells which pods an
-    engine before this one has withdrawn for good: the first table waits for it;
-    ``recall_certificates`` which certificates it served, for Secrets that broke. ``late`` is for
-    rehearsals in cluster-faithful mode only: the data plane learns of removals late.
+    ``client`` records Events about what can't be served, with ``clock`` about certificates that
+    expire; without it nothing is recorded. ``node_addresses`` are where NodePorts are listened on,
+    ``ingress_ports`` where the Ingress is; ``lookup`` finds the hosts of ExternalNames. ``recall``
+    tells which pods an engine before this one has withdrawn for good: the first table waits for
+    it; ``recall_certificates`` which certificates it served, for Secrets that broke. ``late`` is
+    for rehearsals in cluster-faithful mode only: the data plane learns of removals late.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ProxySync:
         proxy: Proxy,
         *,
         client: Client | None = None,
+        clock: Clock | None = None,
         node_addresses: Sequence[str] = ("127.0.0.1",),
         ingress_ports: Collection[int] = (),
         lookup: Lookup = no_lookup,
@@ -102,7 +104,7 @@ class ProxySync:
         self._uncertified: Mapping[str, str] = {}
         self._certificates: tuple[Certificate, ...] = ()
         self._authorities: Mapping[str, str] = {}
-        self._reports = Reports(client, self._node_addresses)
+        self._reports = Reports(client, self._node_addresses, clock)
         self._served_until: dict[ServicePort, float] = {}
         self._pools_of: Mapping[str, Sequence[Sequence[Endpoint]]] | None = None
         cache.subscribe(self._on_change)
@@ -379,6 +381,8 @@ class ProxySync:
                 fine = False
             if not fine or self._unheld:
                 self._applied = None
+                self._poke()
+            elif self._reports.due():
                 self._poke()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
@@ -27,10 +28,12 @@ class BadPair(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate chain with its key as one PEM text, and the DNS names it is good for."""
+    """A certificate chain with its key as one PEM text, the DNS names it is good for, and until
+    when: the earliest end in the chain."""
 
     pem: str = field(repr=False)
     names: tuple[str, ...]
+    expires: datetime
 
     def covers(self, host: str) -> bool:
         wildcard = "*." + host.partition(".")[2]
@@ -73,7 +76,8 @@ def _read_pair(chain_base64: str, key_base64: str) -> Pair:
         raise BadPair("tls.key: the private key does not belong to the first certificate")
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = b"".join(one.public_bytes(Encoding.PEM) for one in chain)
-    return Pair((public + private).decode(), _names(chain[0]))
+    expires = min(one.not_valid_after_utc for one in chain)
+    return Pair((public + private).decode(), _names(chain[0]), expires)
 
 
 def _decoded(name: str, text: str) -> bytes:

@@ -44,7 +44,6 @@ from nodrop.metrics.observed import ObservedProxy, ObservedStore, ObservedTraffi
 from nodrop.metrics.resource_api import ResourceMetrics
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import KINDS
-from nodrop.proxy.haproxy.certificates import Certificates
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.names import system_lookup
 from nodrop.proxy.protocol import Proxy
@@ -162,7 +161,7 @@ def build(
     proxy = _proxy(options, keeper, binary=binary, ingress=ingress, rehearsal=rehearsal)
     proxies_changed, runtime = asyncio.Event(), ProcessRuntime(keeper)
     announced = ObservedProxy(AnnouncedProxy(proxy, proxies_changed), observation.instruments)
-    sync = _sync(cache, client, announced, runtime, proxy.certificates, bind, ingress, rehearsal)
+    sync = _sync(cache, client, clock, announced, runtime, proxy, bind, ingress, rehearsal)
     proxy.on_lost = sync.apply_anew  # what a restarted HAProxy serves is read back and mended
     agent = Agent(
         client,
@@ -219,9 +218,10 @@ def _registry(
 def _sync(
     cache: Cache,
     client: LocalClient,
+    clock: SystemClock,
     proxy: Proxy,
     runtime: ProcessRuntime,
-    certificates: Certificates,
+    haproxy: HAProxy,
     bind: Sequence[str],
     ingress: IngressSockets,
     rehearsal: Rehearsal | None,
@@ -230,11 +230,12 @@ def _sync(
         cache,
         proxy,
         client=client,
+        clock=clock,
         node_addresses=bind or (_NODE_PORTS_AT,),
         ingress_ports=(ingress.http_port, *((ingress.https_port,) if ingress.https else ())),
         lookup=system_lookup,
         recall=partial(recall_withdrawn, runtime),
-        recall_certificates=certificates.stored,
+        recall_certificates=haproxy.certificates.stored,
         late=late_of(rehearsal),
     )
 
