@@ -100,6 +100,12 @@ def decode_strictness(obj: Obj, kind: Kind) -> Findings:
     return Findings(kind, tuple(walk.unknown), tuple(walk.wrong))
 
 
+def without_unknown(obj: Obj, kind: Kind) -> Obj:
+    """``obj`` without the fields that the schema of its kind lacks."""
+    kept: Obj = _kept(obj, schema_of(kind))
+    return kept
+
+
 class _Place(NamedTuple):
     """Where a walk is: the path as we show it, and as Go does, without indices and map keys."""
 
@@ -192,6 +198,16 @@ class _Walk:
             return ""
         here = tuple(step.partition("[")[0] for step in path.split("."))
         return f'it belongs at "{".".join(_likeliest(self._names[meant], here))}"'
+
+
+def _kept(value: Any, schema: Schema) -> Any:
+    inner = resolved(schema).schema
+    if isinstance(value, list) and inner.items is not None:
+        return [_kept(entry, inner.items) for entry in value]
+    if not isinstance(value, dict) or not (inner.properties or inner.values is not None):
+        return value
+    fields = {name: inner.properties.get(name, inner.values) for name in value}
+    return {name: _kept(value[name], field) for name, field in fields.items() if field is not None}
 
 
 def _likeliest(places: list[tuple[str, ...]], here: tuple[str, ...]) -> tuple[str, ...]:

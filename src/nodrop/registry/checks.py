@@ -14,7 +14,7 @@ from nodrop.model.ingresspaths import ingress_remarks
 from nodrop.model.kinds import INGRESS, Kind
 from nodrop.model.meta import Obj
 from nodrop.model.patch import json_patch, merge_patch
-from nodrop.model.schema import UnknownField, decode_strictness
+from nodrop.model.schema import UnknownField, decode_strictness, without_unknown
 from nodrop.model.strategic import strategic_merge
 from nodrop.model.trees import clone_without_nulls
 from nodrop.model.validate import validate_create, validate_status, validate_update
@@ -44,27 +44,30 @@ def shallow(obj: Obj) -> Obj:
     return {**obj, "metadata": {**obj["metadata"]}}
 
 
-def check_fields(
+def known_fields(
     kind: Kind, obj: Obj, strictness: FieldValidation, stored: Obj | None = None
-) -> tuple[str, ...]:
-    """Warnings about unknown fields. Raises 400 for them when strict, always for wrong types.
+) -> tuple[Obj, tuple[str, ...]]:
+    """``obj`` without unknown fields, and warnings about them.
 
-    Unknown fields that ``stored`` has already are not complained about again.
+    Dropped as upstream does: kept, a misspelt field would change a pod template's hash, and be no
+    news to the next strict write. Raises 400 for them when strict, always for wrong types. Unknown
+    fields that ``stored`` has already (of an older state file) are not complained about again.
     """
     if strictness == "Trusted":
-        return ()
-    if kind.custom is not None:
-        return _check_custom_fields(kind, obj, strictness)
+        return obj, ()
+    if kind.custom is not None:  # `completed` prunes these
+        return obj, _check_custom_fields(kind, obj, strictness)
     findings = decode_strictness(obj, kind)
     if error := findings.type_error():
         raise error
+    kept = without_unknown(obj, kind) if findings.unknown else obj
     if findings.unknown and stored is not None:
         known = decode_strictness(stored, kind).unknown
         new = tuple(field for field in findings.unknown if field not in known)
         findings = replace(findings, unknown=new)
     if strictness == "Strict" and (error := findings.strict_error()):
         raise error
-    return findings.warnings() if strictness == "Warn" else ()
+    return kept, findings.warnings() if strictness == "Warn" else ()
 
 
 def remarks(kind: Kind, obj: Obj, stored: Obj | None = None) -> tuple[str, ...]:
@@ -134,7 +137,7 @@ def patched(kind: Kind, obj: Obj, patch: Any, patch_type: PatchType) -> Obj:
 
 
 def _check_custom_fields(kind: Kind, obj: Obj, strictness: FieldValidation) -> tuple[str, ...]:
-    """As ``check_fields``, by the schema of a custom kind; of its metadata by everyone's."""
+    """As ``known_fields``, by the schema of a custom kind; of its metadata by everyone's."""
     assert kind.custom is not None
     envelope: Obj = {name: obj[name] for name in ("apiVersion", "kind", "metadata") if name in obj}
     findings = decode_strictness(envelope, kind)

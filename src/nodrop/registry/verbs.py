@@ -144,7 +144,7 @@ class Registry:
         return self._create(kind, namespace, obj, options)
 
     def _create(self, kind: Kind, namespace: str, obj: Obj, options: WriteOptions) -> Written:
-        warnings = checks.check_fields(kind, obj, options.field_validation)
+        obj, warnings = checks.known_fields(kind, obj, options.field_validation)
         self._name(kind, obj)
         meta = obj["metadata"]
         self._admission.check_namespace(kind, namespace, meta["name"])
@@ -180,7 +180,8 @@ class Registry:
         warnings: tuple[str, ...] = ()
         if subresource != "scale":
             check_identity(key.kind, key.namespace, key.name, obj)
-            warnings = checks.check_fields(key.kind, obj, options.field_validation, stored)
+            strictness = options.field_validation
+            obj, warnings = checks.known_fields(key.kind, obj, strictness, stored)
         new = replacement(key, stored, obj, subresource)
         if is_tracked(new, stored):  # what defaulting fills in again has not changed
             new = checks.completed(key.kind, new)
@@ -246,7 +247,7 @@ class Registry:
             config["metadata"]["managedFields"] = first_owners(key.kind, config, options, now)
             return self._create(key.kind, key.namespace, config, options)
         stored = self._stored(key)
-        warnings = checks.check_fields(key.kind, config, options.field_validation, stored)
+        config, warnings = checks.known_fields(key.kind, config, options.field_validation, stored)
         merged = apply_config(key, stored, config, subresource, options, now)
         new = replacement(key, stored, merged, subresource)
         new = keep_managed(new, merged)
@@ -267,7 +268,7 @@ class Registry:
 
     def evict(self, key: ObjectKey, eviction: Obj, options: DeleteOptions = _DELETE) -> None:
         check_eviction(key, eviction)
-        checks.check_fields(EVICTION, eviction, "Ignore")
+        checks.known_fields(EVICTION, eviction, "Ignore")
         evict(self, key, options, self._clock.now())
 
     def expire_events(self, now: datetime) -> int:

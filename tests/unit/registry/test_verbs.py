@@ -271,13 +271,26 @@ def test_unknown_fields(world: World, strictness: FieldValidation, warnings: int
     obj["spec"]["replica"] = 3
     written = world.registry.create(DEPLOYMENT, "default", obj, options)
     assert len(written.warnings) == warnings
-    # What is stored already is no reason to refuse a strict patch of something else.
+    assert "replica" not in written.obj["spec"], "dropped, as Kubernetes does"
     strict = WriteOptions(field_validation="Strict")
     change: Obj = {"spec": {"replicas": 3}}
     world.registry.patch(key(DEPLOYMENT, "web"), change, "merge", options=strict)
     with refused(400, 'strict decoding error: unknown field "spec.pausd"'):
         change = {"spec": {"pausd": True}}
         world.registry.patch(key(DEPLOYMENT, "web"), change, "merge", options=strict)
+
+
+def test_s15_a_misspelt_field_changes_nothing_and_is_refused_again(world: World) -> None:
+    """Stored, it would be another pod template, and no news to the next strict write."""
+    before = world.registry.create(DEPLOYMENT, "default", workload()).obj
+    misspelt = {"spec": {"template": {"spec": {"terminationGradePeriodSeconds": 60}}}}
+    written = world.registry.patch(key(DEPLOYMENT, "web"), misspelt, "strategic")
+    assert len(written.warnings) == 1
+    assert written.obj["spec"] == before["spec"]
+    assert written.obj["metadata"]["generation"] == before["metadata"]["generation"]
+    strict = WriteOptions(field_validation="Strict")
+    with refused(400, "terminationGradePeriodSeconds"):
+        world.registry.patch(key(DEPLOYMENT, "web"), misspelt, "strategic", options=strict)
 
 
 def test_a_strict_create_stores_nothing_it_does_not_know(world: World) -> None:
