@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nodrop.cli.outage import Outage
 from nodrop.cli.progress import (
     Problem,
     Standing,
-    go_back_hint,
     image_of,
     new_pods,
     phase_of,
     revision_to_go_back_to,
     serving_revisions,
     standing_of,
+    way_out,
 )
 from nodrop.client.cache import Cache
 from nodrop.client.http import HttpClient
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 #: How long a lasting problem must last before following gives up: a ConfigMap may be on its way.
 _PATIENCE_S = 5.0
 _LAST_LINES = 8
+#: An upgrade or a supervisor's restart is shorter than the first; after the second nobody comes.
+_OUTAGE_TOLD_S, _OUTAGE_PATIENCE_S = 3.0, 60.0
 
 
 @dataclass(slots=True)
@@ -43,15 +46,16 @@ class _Picture:
     said: dict[ObjectKey, str] = field(default_factory=dict)
     told: set[tuple[ObjectKey, str]] = field(default_factory=set)
     hopeless_since: dict[ObjectKey, float] = field(default_factory=dict)
+    outage_told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A rollout that did not end well. ``go_back_to`` is another revision that serves."""
+    """A rollout that did not end well: why, and what to do."""
 
     key: ObjectKey
     lines: tuple[str, ...]
-    go_back_to: int | None
+    hint: str
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -65,7 +69,12 @@ async def follow(
     quiet: bool = False,
 ) -> list[Failed]:
     """Follow the rollouts of some deployments; returns those that failed, with the reasons."""
-    cache = Cache(client, (DEPLOYMENT, REPLICASET, POD, EVENT))
+    outage, now = Outage(), asyncio.get_running_loop().time
+    cache = Cache(
+        client,
+        (DEPLOYMENT, REPLICASET, POD, EVENT),
+        on_failure=lambda _kind, error: outage.note(error, now()),
+    )
     changed = asyncio.Event()
     cache.subscribe(lambda _event, _before: changed.set())
     async with asyncio.TaskGroup() as group:
@@ -73,7 +82,7 @@ async def follow(
         try:
             async with asyncio.timeout(timeout_s):
                 await cache.synced()
-                failed = await _until_decided(cache, keys, changed, quiet)
+                failed = await _until_decided(cache, keys, changed, outage, quiet)
                 why = "failed"
         except TimeoutError:
             why = f"was not done after {timeout_s or 0:g} s"
@@ -85,7 +94,7 @@ async def follow(
         Failed(
             key,
             tuple([line async for line in reasons(client, key, standing, why)]),
-            _go_back_to(cache, key),
+            way_out(key.namespace, key.name, _go_back_to(cache, key), paused=standing.paused),
         )
         for key, standing in failed
     ]
@@ -95,8 +104,8 @@ def say_failed(failed: Sequence[Failed]) -> None:
     """Say why rollouts failed and how to go back, on stderr."""
     for one in failed:
         click.echo(f"error: {one}", err=True)
-    if hint := go_back_hint((one.key.namespace, one.key.name, one.go_back_to) for one in failed):
-        click.echo(f"hint: {hint}", err=True)
+    if failed:
+        click.echo("hint: " + "\n".join(one.hint for one in failed), err=True)
 
 
 async def reasons(
@@ -118,12 +127,13 @@ async def reasons(
 
 
 async def _until_decided(
-    cache: Cache, keys: Sequence[ObjectKey], changed: asyncio.Event, quiet: bool
+    cache: Cache, keys: Sequence[ObjectKey], changed: asyncio.Event, outage: Outage, quiet: bool
 ) -> list[tuple[ObjectKey, Standing]]:
     loop, picture = asyncio.get_running_loop(), _Picture()
     with _display(cache, quiet) as show:
         while True:
             changed.clear()
+            _say_outage(outage, picture, loop.time())
             standings = {key: _standing(cache, key) for key in keys}
             show(standings, picture)
             open_ = [key for key, standing in standings.items() if standing.state == "progressing"]
@@ -139,6 +149,16 @@ async def _until_decided(
                     await changed.wait()
             except TimeoutError:
                 pass  # look again: patience is measured in time, not in events
+
+
+def _say_outage(outage: Outage, picture: _Picture, now_s: float) -> None:
+    """Tell once that the engine is away. Raises its error when it does not come back."""
+    lasted_s = outage.lasted_s(now_s)
+    if outage.error and lasted_s > _OUTAGE_PATIENCE_S:
+        raise outage.error
+    if lasted_s > _OUTAGE_TOLD_S and not picture.outage_told:
+        click.echo("the engine does not answer; pods keep running, waiting for it …", err=True)
+    picture.outage_told = lasted_s > _OUTAGE_TOLD_S
 
 
 def _standing(cache: Cache, key: ObjectKey) -> Standing:
@@ -218,15 +238,22 @@ def _say_nothing(_standings: dict[ObjectKey, Standing], _picture: _Picture) -> N
 
 def _say_changes(standings: dict[ObjectKey, Standing], picture: _Picture) -> None:
     for key, standing in standings.items():
-        if picture.said.get(key) != standing.message:
-            click.echo(standing.message)
-            picture.said[key] = standing.message
+        if picture.said.get(key) != _message(key, standing):
+            click.echo(_message(key, standing))
+            picture.said[key] = _message(key, standing)
         for problem in standing.problems:
             # What lasts ends the rollout soon and is told then, unless others are waited for.
             news = problem.goes_on or (problem.lasting and len(standings) > 1)
             if news and (key, problem.fault) not in picture.told:
                 picture.told.add((key, problem.fault))
                 click.echo(f"  {problem}")
+
+
+def _message(key: ObjectKey, standing: Standing) -> str:
+    """What kubectl says; it waits without a word for a paused rollout, we say for what."""
+    if not standing.paused:
+        return standing.message
+    return f"{standing.message} ({way_out(key.namespace, key.name, None, paused=True)})"
 
 
 def _table(cache: Cache, standings: dict[ObjectKey, Standing]) -> RenderableType:
@@ -248,7 +275,7 @@ def _table(cache: Cache, standings: dict[ObjectKey, Standing]) -> RenderableType
             table.add_row(
                 pod["metadata"]["name"], image_of(pod), Text(phase, style=colour), address
             )
-        parts.extend([Text(standing.message, style="bold"), table])
+        parts.extend([Text(_message(key, standing), style="bold"), table])
         parts.extend(Text(f"  {problem}", style="red") for problem in standing.problems)
     return Group(*parts)
 

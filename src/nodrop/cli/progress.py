@@ -58,6 +58,7 @@ class Standing:
     state: Literal["progressing", "done", "failed"]
     message: str
     problems: tuple[Problem, ...] = field(default=())
+    paused: bool = False
 
     @property
     def short(self) -> str:
@@ -73,7 +74,7 @@ def standing_of(deployment: Obj, pods: Sequence[Obj] = (), events: Sequence[Obj]
     problems = tuple(problems_of(pods, events))
     if failed:
         return Standing("failed", message, problems)
-    return Standing("progressing", message, problems)
+    return Standing("progressing", message, problems, bool(deployment["spec"].get("paused")))
 
 
 def rollout_message(deployment: Obj) -> tuple[str, bool, bool]:
@@ -187,19 +188,17 @@ def revision_to_go_back_to(serving: Mapping[int, int], deployment: Obj) -> int |
     return max((revision for revision in serving if revision != current), default=None)
 
 
-def go_back_hint(failures: Iterable[tuple[str, str, int | None]]) -> str:
-    """What to do about failed rollouts: (namespace, name, revision to go back to) each."""
-    hints: list[str] = []
-    for namespace, name, revision in failures:
-        if revision is None:
-            hints.append(f"no other version of {name} serves: mend the manifest and apply it again")
-            continue
-        where = "" if namespace == "default" else f" -n {namespace}"
-        hints.append(
-            f"pods of revision {revision} keep serving; go back with: "
-            f"nodrop rollout undo {name}{where} --to-revision {revision}"
-        )
-    return "\n".join(hints)
+def way_out(namespace: str, name: str, go_back_to: int | None, *, paused: bool) -> str:
+    """What to do about a rollout that did not end well."""
+    where = name if namespace == "default" else f"{name} -n {namespace}"
+    if paused:
+        return f"{name} is paused; go on with: nodrop rollout resume {where}"
+    if go_back_to is None:
+        return f"no other version of {name} serves: mend the manifest and apply it again"
+    return (
+        f"pods of revision {go_back_to} keep serving; go back with: "
+        f"nodrop rollout undo {where} --to-revision {go_back_to}"
+    )
 
 
 def when(event: Obj) -> tuple[str, int]:

@@ -28,11 +28,23 @@ _NONE: dict[ObjectKey, Obj] = {}
 _RETRY_S = 0.5
 
 
+def _warn(kind: Kind, error: ApiError) -> None:
+    log.warning("watching %s failed: %s; listing again", kind.plural, error)
+
+
 class Cache:
     """Objects of some kinds, in memory, as of the last event seen of each kind."""
 
-    def __init__(self, client: Client, kinds: Iterable[Kind]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        kinds: Iterable[Kind],
+        *,
+        on_failure: Callable[[Kind, ApiError], None] = _warn,
+    ) -> None:
+        """``on_failure`` is told of every watch that failed, before it is tried again."""
         self._client = client
+        self._on_failure = on_failure
         self._kinds = tuple(kinds)
         self._objects: dict[Kind, dict[ObjectKey, Obj]] = {kind: {} for kind in self._kinds}
         #: By the controller's uid; what has none is under the empty text.
@@ -133,7 +145,7 @@ class Cache:
                     self._accept(kind, event)
             except ApiError as error:
                 if error.code != 410:
-                    log.warning("watching %s failed: %s; listing again", kind.plural, error)
+                    self._on_failure(kind, error)
                     await asyncio.sleep(_RETRY_S)
 
     def _replace(self, kind: Kind, items: Iterable[Obj], revision: Revision) -> None:

@@ -9,13 +9,13 @@ import pytest
 from nodrop.cli.progress import (
     Problem,
     Standing,
-    go_back_hint,
     phase_of,
     problems_of,
     revision_to_go_back_to,
     rollout_message,
     serving_revisions,
     standing_of,
+    way_out,
 )
 from nodrop.cli.rollout import undo_operations
 from nodrop.cli.status import latest_events
@@ -262,17 +262,19 @@ def test_undo_goes_back_to_a_revision_that_serves(
 
 
 @pytest.mark.parametrize(
-    ("failure", "expected"),
+    ("namespace", "go_back_to", "paused", "expected"),
     [
-        (("default", "web", 4), "nodrop rollout undo web --to-revision 4"),
-        (("shop", "web", 4), "nodrop rollout undo web -n shop --to-revision 4"),
-        (("default", "web", None), "no other version of web serves"),
+        ("default", 4, False, "nodrop rollout undo web --to-revision 4"),
+        ("shop", 4, False, "nodrop rollout undo web -n shop --to-revision 4"),
+        ("default", None, False, "no other version of web serves"),
+        ("default", 4, True, "web is paused; go on with: nodrop rollout resume web"),
+        ("shop", None, True, "nodrop rollout resume web -n shop"),
     ],
 )
 def test_the_hint_is_a_command_that_can_be_copied(
-    failure: tuple[str, str, int | None], expected: str
+    namespace: str, go_back_to: int | None, paused: bool, expected: str
 ) -> None:
-    assert expected in go_back_hint([failure])
+    assert expected in way_out(namespace, "web", go_back_to, paused=paused)
 
 
 def test_last_events_are_in_order_and_leave_out_ending_pods() -> None:

@@ -1,0 +1,28 @@
+"""An engine that is away for a moment is waited for; one that stays away is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodrop.cli.outage import Outage
+from nodrop.model.errors import ApiError
+
+AWAY = ApiError(0, "Unreachable", "cannot reach it")
+
+
+@pytest.mark.parametrize(
+    ("failures_s", "now_s", "expected_s"),
+    [
+        ([], 9.0, 0.0),
+        ([1.0, 1.5, 2.0], 2.2, 1.2),  # it goes on
+        ([1.0, 1.5], 9.0, 0.0),  # it is back
+        ([1.0, 1.5, 20.0, 20.5], 21.0, 1.0),  # a second one begins anew
+    ],
+)
+def test_an_outage_is_as_long_as_failures_follow_each_other(
+    failures_s: list[float], now_s: float, expected_s: float
+) -> None:
+    outage = Outage()
+    for failed_s in failures_s:
+        outage.note(AWAY, failed_s)
+    assert outage.lasted_s(now_s) == pytest.approx(expected_s)
