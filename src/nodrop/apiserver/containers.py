@@ -15,7 +15,7 @@ def container_name(pod: Obj, asked: str) -> str:
         if asked not in main + init:
             raise bad_request(f"container {asked} is not valid for pod {pod_name}")
         return asked
-    if len(main) == 1 and not init:
+    if len(main) == 1:
         return str(main[0])
     listed = f"choose one of: [{' '.join(main)}]"
     if init:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from nodrop.cli.session import UNREACHABLE, Failure, engine_of
+from nodrop.cli.session import UNREACHABLE, Failure, engine_of, in_state_folder
 from nodrop.keeper.proc import start_ticks
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
@@ -40,7 +41,7 @@ def is_locked(state: StateDir) -> bool:
     import fcntl
 
     try:
-        with state.lock.open("rb") as file:
+        with in_state_folder(state), state.lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -113,8 +114,10 @@ async def start_engine(
     cwd: str | None = None,
 ) -> Obj:
     """Start an engine apart from us; returns its engine.json once it serves. Raises Failure."""
-    state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(state.engine_log, "ab", opener=_privately) as log:
+    with in_state_folder(state):
+        state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        opened = open(state.engine_log, "ab", opener=_privately)
+    with opened as log:
         start = log.tell()
         try:
             process = subprocess.Popen(
@@ -182,9 +185,17 @@ def _why(state: StateDir, start: int) -> str:
     spoken = [line for line in lines if line.startswith(("error: ", "hint: "))]
     if spoken:
         return "the engine did not start: " + "\n".join(spoken).removeprefix("error: ")
+    if not lines:
+        return f"the engine did not start, and its log {state.engine_log} is empty ({_free(state)})"
     return "the engine did not start; its log ends with:\n" + "\n".join(
         _message(line) for line in lines[-_LAST_LINES:]
     )
+
+
+def _free(state: StateDir) -> str:
+    """How much room there is: what a full disk keeps out of a log."""
+    left = shutil.disk_usage(state.root).free // 1024
+    return f"{left} KiB are free there"
 
 
 def _message(line: str) -> str:

@@ -13,18 +13,20 @@ import click
 from nodrop.cli.session import Failure, connect, namespace_option, runs, state_option
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET
-from nodrop.model.meta import Obj, ObjectKey, controller_of
+from nodrop.model.meta import Obj, ObjectKey, annotations_of, controller_of
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
     from nodrop.client.http import HttpClient
+
+_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 @click.command(short_help="Print what pods wrote.")
 @click.argument("target")
 @state_option
 @namespace_option
-@click.option("-c", "--container", default="", help="Which container, where a pod has several.")
+@click.option("-c", "--container", default="", help="Which container (the first, or the pod's default).")
 @click.option("-f", "--follow", is_flag=True, help="Go on as the pod writes more.")
 @click.option("-p", "--previous", is_flag=True, help="The container's run before this one.")
 @click.option("--tail", "tail_lines", type=click.IntRange(0), help="Only the last N lines.")
@@ -51,7 +53,7 @@ async def logs(
             prefix = f"[{name}] ".encode() if len(pods) > 1 else b""
             stream = client.logs(
                 ObjectKey(POD, namespace, name),
-                container=container,
+                container=container or default_container(pod),
                 follow=follow,
                 previous=previous,
                 tail_lines=tail_lines,
@@ -70,6 +72,13 @@ async def logs(
             unread = group.create_task(_until_unread())
             await asyncio.wait([group.create_task(print_logs(pod)) for pod in pods])
             unread.cancel()
+
+
+def default_container(pod: Obj) -> str:
+    """Which of several containers is meant where none is named, as kubectl takes it."""
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    named = annotations_of(pod).get(_DEFAULT_CONTAINER)
+    return named if named in names else names[0]
 
 
 # Private

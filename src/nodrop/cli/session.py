@@ -113,10 +113,26 @@ def first_of(error: Exception) -> Exception:
     return error
 
 
+@contextmanager
+def in_state_folder(state: StateDir) -> Iterator[None]:
+    """Turn what the system refuses there into Failure (2). What is missing is for the caller."""
+    try:
+        yield
+    except (FileNotFoundError, BlockingIOError):
+        raise
+    except OSError as error:
+        raise Failure(
+            f"the state folder {state.root} can't be used: {error.strerror}: {error.filename}",
+            hint="choose another with --state DIR or $NODROP_STATE",
+            code=USAGE,
+        ) from error
+
+
 def engine_of(state: StateDir) -> Obj:
     """What ``engine.json`` says. Raises Failure (3) when no engine has run here."""
     try:
-        found: Obj = json.loads(state.engine_json.read_text(encoding="utf-8"))
+        with in_state_folder(state):
+            found: Obj = json.loads(state.engine_json.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Failure(
             f"no nodrop engine runs with the state folder {state.root}",
