@@ -76,14 +76,7 @@ def _file(file: Path, found: Gathered, *, named: bool) -> None:
     try:
         found.documents.extend(read_text(text, file=name, folder=folder))
     except BrokenManifest as error:
-        found.problems.append(_template(name) if "{{" in text else str(error))
+        found.problems.append(str(error))
         return
     if named and len(found.documents) == before:
         found.problems.append(f"{name}: holds no Kubernetes object")
-
-
-def _template(name: str) -> str:
-    return (
-        f"{name}: is a Helm template, not a manifest; render it first: "
-        "helm template RELEASE CHART | nodrop check -"
-    )

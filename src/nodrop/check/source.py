@@ -136,7 +136,7 @@ def read_text(text: str, *, file: str, folder: Path) -> Iterator[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        raise BrokenManifest(f"{where}: not valid YAML: {error.problem}") from error
+        raise BrokenManifest(_broken(file, where, text, error)) from error
     except yaml.YAMLError as error:
         raise BrokenManifest(f"{file}: not valid YAML: {error}") from error
     except RecursionError as error:
@@ -169,6 +169,17 @@ def read_raw(file: Path) -> tuple[str, Path, str]:
 
 
 # Private
+
+
+def _broken(file: str, where: str, text: str, error: yaml.MarkedYAMLError) -> str:
+    if "{{" in text:
+        render = "helm template RELEASE CHART > rendered.yaml"
+        return f"{file}: is a Helm template, not a manifest; render it first: {render}"
+    mark = error.problem_mark
+    lines = text.splitlines()[mark.line : mark.line + 1] if mark else []
+    tab = any("\t" in line[: len(line) - len(line.lstrip())] for line in lines)
+    problem = "indented with a tab, it must be spaces" if tab else error.problem
+    return f"{where}: not valid YAML: {problem}"
 
 
 def _bytes(file: Path) -> bytes:
@@ -220,11 +231,14 @@ class _Place:
         return f"{self.file}:{self.line}"
 
 
+_IN_WORDS = {str: "text", list: "a list", bool: "true or false"}
+
+
 def _objects(value: object, place: _Place) -> Iterator[Document]:
     if not isinstance(value, dict):
         raise BrokenManifest(
             f"{place}: a Kubernetes object is a mapping with apiVersion and kind, "
-            f"but this is a {type(value).__name__}"
+            f"but this is {_IN_WORDS.get(type(value), 'a number')}"
         )
     if str(value.get("kind")).endswith("List") and isinstance(value.get("items"), list):
         for index, item in enumerate(value["items"]):

@@ -116,8 +116,8 @@ async def start_engine(
     """Start an engine apart from us; returns its engine.json once it serves. Raises Failure."""
     with in_state_folder(state):
         state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        opened = open(state.engine_log, "ab", opener=_privately)
-    with opened as log:
+        descriptor = _private_log(state)
+    with os.fdopen(descriptor, "ab") as log:
         start = log.tell()
         try:
             process = subprocess.Popen(
@@ -134,9 +134,9 @@ async def start_engine(
     return await _until_up(state, process, start)
 
 
-def _privately(path: str, flags: int) -> int:
-    fd = os.open(path, flags, 0o600)
-    os.fchmod(fd, 0o600)
+def _private_log(state: StateDir) -> int:
+    fd = os.open(state.engine_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.fchmod(fd, 0o600)  # it may have been there before, open to others
     return fd
 
 

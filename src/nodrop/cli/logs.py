@@ -26,7 +26,9 @@ _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 @click.argument("target")
 @state_option
 @namespace_option
-@click.option("-c", "--container", default="", help="Which container (the first, or the pod's default).")
+@click.option(
+    "-c", "--container", default="", help="Which container (the first, or the pod's default)."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on as the pod writes more.")
 @click.option("-p", "--previous", is_flag=True, help="The container's run before this one.")
 @click.option("--tail", "tail_lines", type=click.IntRange(0), help="Only the last N lines.")
@@ -76,9 +78,9 @@ async def logs(
 
 def default_container(pod: Obj) -> str:
     """Which of several containers is meant where none is named, as kubectl takes it."""
-    names = [container["name"] for container in pod["spec"]["containers"]]
+    names = [str(container["name"]) for container in pod["spec"]["containers"]]
     named = annotations_of(pod).get(_DEFAULT_CONTAINER)
-    return named if named in names else names[0]
+    return named if named and named in names else names[0]
 
 
 # Private

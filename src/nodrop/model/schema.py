@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -162,8 +162,9 @@ class _Walk:
                 if item is not None:
                     self.visit(item, inner.properties[name], typed.struct, place.field(name))
             elif inner.values is None:
-                path, hint = _joined(place.path, name), self._hint(name, inner, place.path)
-                self.unknown.append(UnknownField(path, hint))
+                strangers = tuple(other for other in value if other not in inner.properties)
+                hint = self._hint(name, inner, place.path, strangers)
+                self.unknown.append(UnknownField(_joined(place.path, name), hint))
             elif item is not None:
                 self.visit(item, inner.values, struct, place.key(name))
 
@@ -187,7 +188,7 @@ class _Walk:
         )
         self.wrong.append(WrongType(place.path, detail, mend))
 
-    def _hint(self, name: str, inner: Schema, path: str) -> str:
+    def _hint(self, name: str, inner: Schema, path: str, strangers: Sequence[str]) -> str:
         near = _nearest(name, inner.properties)
         if near:
             return f'did you mean "{near}"?'
@@ -197,7 +198,8 @@ class _Walk:
         if not meant:
             return ""
         here = tuple(step.partition("[")[0] for step in path.split("."))
-        return f'it belongs at "{".".join(_likeliest(self._names[meant], here))}"'
+        beside = [self._names.get(stranger, []) for stranger in strangers]
+        return f'it belongs at "{".".join(_likeliest(self._names[meant], here, beside))}"'
 
 
 def _kept(value: Any, schema: Schema) -> Any:
@@ -210,15 +212,20 @@ def _kept(value: Any, schema: Schema) -> Any:
     return {name: _kept(value[name], field) for name, field in fields.items() if field is not None}
 
 
-def _likeliest(places: list[tuple[str, ...]], here: tuple[str, ...]) -> tuple[str, ...]:
+_Steps = tuple[str, ...]
+
+
+def _likeliest(places: list[_Steps], here: _Steps, beside: list[list[_Steps]]) -> _Steps:
     """Where a misplaced field was meant to stand: in an enclosing struct, else as near as can be.
 
-    So a grace period written into a container belongs to the pod, not to a probe beside it.
+    So a grace period written into a container belongs to the pod, not to a probe beside it. Of
+    places as near, that one wins which has room for more of the unknown fields ``beside`` it.
     """
 
-    def distance(steps: tuple[str, ...]) -> tuple[bool, int, int]:
+    def distance(steps: _Steps) -> tuple[bool, int, int, int]:
         shared = _shared(here, steps)
-        return shared < len(steps) - 1, -shared, len(steps)
+        fitting = sum(any(one[:-1] == steps[:-1] for one in other) for other in beside)
+        return shared < len(steps) - 1, -shared, len(steps), -fitting
 
     return min(places, key=distance)
 

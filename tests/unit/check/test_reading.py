@@ -50,7 +50,7 @@ def test_a_helm_template_is_refused_with_the_way_to_render_it(tmp_path: Path) ->
     assert [one.obj["metadata"]["name"] for one in found.documents] == ["b"]
     (problem,) = found.problems
     assert "a.yaml: is a Helm template" in problem
-    assert "helm template RELEASE CHART | nodrop check -" in problem
+    assert "helm template RELEASE CHART > rendered.yaml" in problem
 
 
 def test_what_was_named_must_be_there_and_hold_something(tmp_path: Path) -> None:

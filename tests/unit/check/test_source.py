@@ -65,6 +65,13 @@ def test_documents_know_their_lines_and_lists_are_taken_apart() -> None:
         ("- 1\n", r"f:1: a Kubernetes object is a mapping"),
         ("kind: Pod\n", r"f:1: apiVersion: Required value"),
         ("apiVersion: v1\nkind: Pod\n", r"f:1: metadata\.name: Required value"),
+        (
+            "metadata:\n\tname: x",
+            "f:2:1: not valid YAML: indented with a tab, it must be spaces",
+        ),
+        ("metadata: {name: {{ .Release.Name }}}", "is a Helm template"),
+        ("plain text", "but this is text"),
+        ("- a\n- b", "but this is a list"),
     ],
 )
 def test_a_broken_manifest_ends_in_one_clear_message(text: str, message: str) -> None:

@@ -263,3 +263,16 @@ def test_openapi_json_is_what_the_tool_makes() -> None:
     _, everything = tool.definitions()
     assert json.loads(document_bytes())["schemas"] == tool.closure(everything)
     assert len(document_bytes()) < 400_000
+
+
+def test_fields_beside_each_other_belong_together() -> None:
+    """``port`` alone might be grpc's; with ``path`` beside it, it is httpGet's."""
+    probe = {"path": "/healthz", "port": 80}
+    container = {"name": "web", "readinessProbe": probe}
+    spec = {"template": {"spec": {"containers": [container]}}}
+    found = decode_strictness({"spec": spec}, DEPLOYMENT).unknown
+    where = "spec.template.spec.containers[].readinessProbe.httpGet"
+    assert [field.hint for field in found] == [
+        f'it belongs at "{where}.path"',
+        f'it belongs at "{where}.port"',
+    ]
