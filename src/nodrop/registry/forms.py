@@ -214,4 +214,4 @@ def _checked(
     """A copy that is surely of this form, and warnings about fields that it doesn't have."""
     obj = checks.clone(obj)
     check_identity(kind, namespace, name, obj)
-    return obj, checks.check_fields(kind, obj, options.field_validation)
+    return checks.known_fields(kind, obj, options.field_validation)
