@@ -5,16 +5,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from nodrop.check.source import BrokenManifest
-from nodrop.cli.session import Failure, connect, end, namespace_option, state_option
+from nodrop.cli.session import (
+    INTERRUPTED,
+    Failure,
+    connect,
+    end,
+    namespace_option,
+    state_option,
+)
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT
 from nodrop.model.meta import Obj, ObjectKey, key_of
@@ -75,8 +87,11 @@ def plan(
     unless --startup-s says otherwise.
     """
     try:
-        assumed = _assumptions(startup_s, seconds)
-        report = _plan(files, old_files, state, namespace, assumed, worst_case=not no_worst_case)
+        with _ended_at_once_by_interrupts():
+            assumed = _assumptions(startup_s, seconds)
+            report = _plan(
+                files, old_files, state, namespace, assumed, worst_case=not no_worst_case
+            )
     except (Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
         end(error)
     gc.freeze()  # a world of 10,000 pods is not taken apart object by object: the process ends
@@ -88,6 +103,26 @@ def plan(
 
 
 # Private
+
+
+@contextmanager
+def _ended_at_once_by_interrupts() -> Iterator[None]:
+    """Ctrl-C ends the process there and then.
+
+    Unwinding a simulated world in mid-step would print a traceback for each of its pods.
+    """
+
+    def end_now(_number: int, _frame: FrameType | None) -> None:
+        for child in multiprocessing.active_children():
+            child.kill()
+        os.write(2, b"interrupted\n")
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end_now)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _plan(

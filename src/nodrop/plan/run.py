@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def play_both(
 
 
 def _play_stuck(sender: Connection, change: Change, assumptions: Assumptions) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C at a terminal is for both of us
     try:
         sender.send(play(change, assumptions, never_ready=True))
     except Exception:  # the other process comes to the same end, and tells it
