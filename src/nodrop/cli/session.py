@@ -169,10 +169,10 @@ def _unanswered(state: StateDir, error: Exception) -> Failure:
     from nodrop.cli.background import running_engine
 
     if (engine := running_engine(state)) is None:
+        pods = "pods keep running without it" if _keeper_runs(state) else "its pods have ended too"
         return Failure(
             f"the engine does not answer: {error}",
-            hint=f"pods keep running without it; start it again with: nodrop serve; its log is "
-            f"{state.engine_log}",
+            hint=f"{pods}; start it again with: nodrop serve; its log is {state.engine_log}",
             code=UNREACHABLE,
         )
     pid = engine["pids"]["engine"]
@@ -181,6 +181,16 @@ def _unanswered(state: StateDir, error: Exception) -> Failure:
     else:
         message = f"the engine (pid {pid}) is shutting down"
     return Failure(message, hint=f"its log is {state.engine_log}", code=UNREACHABLE)
+
+
+def _keeper_runs(state: StateDir) -> bool:
+    """Whether the parent of all pods lives: it outlives the engine, but no power cut."""
+    pid = (engine_of(state).get("pids") or {}).get("keeper")
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return str(state.keeper).encode() in command
 
 
 async def _awaited(result: Awaitable[int | None]) -> int | None:
