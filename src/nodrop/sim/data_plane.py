@@ -72,6 +72,8 @@ class SimProxy:
         streams = list(self._streams.get(pod, ()))
         closed = 0
         for close in streams:
+            if not self._streams.get(pod):
+                break
             await asyncio.sleep(spread_s / len(streams))
             self._check(f"closing the streams of pod {pod}")
             if close in self._streams.get(pod, ()):

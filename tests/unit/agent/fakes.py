@@ -36,6 +36,8 @@ class FakeTraffic:
     answers_s: float = 0.0
     spread_s: float = 0.0
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    cut_lasts_s: float = 0.0
+    on_cut: Callable[[], object] = lambda: None
 
     async def withdraw(
         self, pod: Uid, address: str, *, budget_s: float, answers_s: float = 0.0
@@ -74,6 +76,8 @@ class FakeTraffic:
         self.history.append(("cut", pod))
         self.spread_s = spread_s
         closed, self.streams = self.streams, 0
+        self.on_cut()
+        await asyncio.sleep(self.cut_lasts_s)
         return closed
 
     async def forget(self, pod: Uid) -> None:

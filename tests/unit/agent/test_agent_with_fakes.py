@@ -148,6 +148,25 @@ async def test_streams_keep_no_pod_from_its_signal_and_are_closed_when_their_tim
     assert message.startswith("0 requests and 2 long-lived connections were cut")
 
 
+async def test_streams_that_were_cut_are_told_though_the_app_ends_with_them(
+    rig: Rig, runtime: FakeRuntime
+) -> None:
+    """A server that waits for its connections ends the moment that the last one is closed."""
+    runtime.ignores_sigterm = True
+    rig.traffic.streams = 2
+    rig.traffic.cut_lasts_s = 0.1
+    rig.traffic.on_cut = lambda: [runtime.end(one, 0) for one in runtime.containers]
+    one = pod("web", container("serve"), terminationGracePeriodSeconds=30)
+    one["metadata"]["annotations"] = {"nodrop.dev/stream-drain-timeout": "100ms"}
+    async with rig.running():
+        await rig.create(one)
+        await rig.until_ready("web")
+        await rig.delete("web")
+        await rig.until_gone("web")
+    (message,) = rig.events("DrainCut")
+    assert message.startswith("0 requests and 2 long-lived connections were cut")
+
+
 async def test_an_app_that_ends_its_streams_has_none_cut(rig: Rig) -> None:
     rig.traffic.streams = 2
     async with rig.running():

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,15 +75,14 @@ class MainFiles:
         self._write(texts)
         for path in (self.folder / AUTHORITY_FOLDER).glob("*.pem"):
             if (name := f"{AUTHORITY_FOLDER}/{path.name}") not in texts:
-                path.unlink(missing_ok=True)
                 self._written.pop(name, None)
+                with suppress(OSError):  # one too many does no harm
+                    path.unlink()
 
     def _write(self, texts: Mapping[str, str]) -> None:
         for name, text in texts.items():
             if self._written.get(name) != text:
-                path = self.folder / name
-                path.parent.mkdir(exist_ok=True)
-                write_atomically(path, text)
+                write_atomically(self.folder / name, text)
                 self._written[name] = text
 
 

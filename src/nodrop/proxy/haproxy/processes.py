@@ -50,6 +50,7 @@ def write_atomically(path: Path, text: str) -> None:
     """
     new = path.with_name(path.name + ".new")
     try:
+        path.parent.mkdir(exist_ok=True)
         new.write_text(text)
         os.replace(new, path)
     except OSError as error:
