@@ -1,9 +1,8 @@
-"""A service that tells how long it was ready before its first request came.
+"""A service that tells when it was ready and when its first request came.
 
-``X-Version`` of its answers is that time in milliseconds, from the moment its first readiness
-answer was handed to the kernel to the moment the first other request was read: one clock, inside
-the pod. ``X-Read-At`` is when the request was read, by the machine's monotonic clock. Only the
-standard library, so that it starts quickly.
+``X-Ready-At`` of its answers is when its first readiness answer was handed to the kernel,
+``X-First-At`` when the first other request was read, ``X-Read-At`` when this one was: all by the
+machine's monotonic clock. Only the standard library, so that it starts quickly.
 """
 
 import asyncio
@@ -11,17 +10,16 @@ import os
 import time
 
 POD = os.environ.get("POD_NAME", "")
-ready_at = 0.0
-delay_ms = -1.0
+ready_at = first_at = 0.0
 
 
 def answer_to(head: bytes) -> bytes:
-    global ready_at, delay_ms
-    probe = head.startswith(b"GET /healthz ")
-    if not probe and ready_at and delay_ms < 0:
-        delay_ms = (time.monotonic() - ready_at) * 1000
-    text = f"HTTP/1.1 200 OK\r\nX-Pod: {POD}\r\nX-Version: {delay_ms:.2f}\r\n"
-    return f"{text}X-Read-At: {time.monotonic():.6f}\r\nContent-Length: 0\r\n\r\n".encode()
+    global first_at
+    now = time.monotonic()
+    if not first_at and not head.startswith(b"GET /healthz "):
+        first_at = now
+    times = f"X-Ready-At: {ready_at:.6f}\r\nX-First-At: {first_at:.6f}\r\nX-Read-At: {now:.6f}\r\n"
+    return f"HTTP/1.1 200 OK\r\nX-Pod: {POD}\r\n{times}Content-Length: 0\r\n\r\n".encode()
 
 
 class Connection(asyncio.Protocol):
