@@ -21,6 +21,7 @@ from nodrop.controllers import pods
 from nodrop.controllers.deployment import controller as deployment
 from nodrop.controllers.deployment import rolling, snapshot
 from nodrop.controllers.deployment.rolling import Resize
+from nodrop.controllers.endpointslice import controller as slices
 from nodrop.controllers.endpointslice import endpoints
 from nodrop.controllers.replicaset import controller as replicaset
 from nodrop.controllers.replicaset import status
@@ -119,6 +120,10 @@ def _no_budget_is_asked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Registry, "evict", evict)
 
 
+def _any_pod_is_selected(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(slices, "_selects", lambda selector, labels: True)
+
+
 MUTATIONS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "signal before drain": (_signal_before_drain, "no signal before removal and drain (S12, S13)"),
     "ceil and floor swapped": (_ceil_and_floor_swapped, "ceiling (S3)|floor (S5)"),
@@ -129,6 +134,7 @@ MUTATIONS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], str]] = {
     "streams waited for": (_streams_waited_for, "streams keep no pod from its signal"),
     "streams cut at once": (_streams_cut_at_once, "streams have their time"),
     "terminating pods counted": (_terminating_count, "a terminating pod counts nowhere"),
+    "any pod is selected": (_any_pod_is_selected, "only ready backends (S8, S9)"),
     "an eviction asks no budget": (_no_budget_is_asked, "evictions keep the budget"),
 }
 

@@ -32,5 +32,13 @@ def is_withdrawn(notes: Mapping[str, str]) -> bool:
 
 
 def withdrawn_pods(states: Iterable[ContainerState]) -> set[str]:
-    """Uids of the pods that may get no traffic any more, by what their living containers say."""
-    return {state.pod_uid for state in states if state.exit is None and is_withdrawn(state.notes)}
+    """Uids of the pods that may get no traffic any more, by what their containers say.
+
+    One that has ended, perhaps while no engine looked, says so only by the note itself: a hook or a
+    signal of its own end need not be the pod's.
+    """
+    return {
+        state.pod_uid
+        for state in states
+        if WITHDRAWN in state.notes or (state.exit is None and is_withdrawn(state.notes))
+    }

@@ -89,7 +89,7 @@ class Bounds:
 
 @dataclass(slots=True)
 class Facts:
-    """All pods and sets of the one Deployment. ``moment`` gives (virtual seconds, wall time)."""
+    """All pods and sets of one Deployment. ``min_available``: what its budget promises."""
 
     pods: dict[str, PodFact] = field(default_factory=dict)
     sets: dict[str, SetFact] = field(default_factory=dict)
@@ -97,6 +97,7 @@ class Facts:
     gone: dict[str, float] = field(default_factory=dict)
     bounds: list[Bounds] = field(default_factory=list)
     min_ready_s: int = 0
+    min_available: int | str | None = None
     spec: Obj = field(default_factory=dict)
     #: How old what a controller decides on may be, in a world without faults.
     stale_s: float = 0.0

@@ -22,7 +22,8 @@ async def strike(world: World, fault: Fault) -> None:
         case "watch-lost":
             await _lose_watches(world)
         case "proxy-crash":
-            world.requests.cut_all()
+            for requests in world.requests.values():
+                requests.cut_all()
             world.proxy.memory.crash()
             world.judge.disturbed_s = world.judge.now_s
         case "proxy-lost" | "runtime-failing" | "runtime-late" | "store-refuses":

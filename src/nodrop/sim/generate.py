@@ -44,10 +44,19 @@ def scenario_of(seed: int, *, with_faults: bool = True) -> Scenario:
         request_every_s=rng.choice((0.2, 0.5, 1.0)),
         request_s=rng.choice((0.1, 0.5, 2.0, 8.0)),
     )
-    return _enriched(scenario, random.Random(f"{seed} more"))
+    scenario = _enriched(scenario, random.Random(f"{seed} more"))
+    return replace(scenario, beside=_beside(seed, random.Random(f"{seed} beside")))
 
 
 # Private: deployments
+
+
+def _beside(seed: int, rng: random.Random) -> Scenario | None:
+    """For every fourth seed a second Deployment, which is rolled in the same minute."""
+    if rng.random() >= 1 / 4:
+        return None
+    other = scenario_of(rng.randrange(1 << 32), with_faults=False)
+    return replace(other, seed=seed, beside=None)
 
 
 def _enriched(scenario: Scenario, rng: random.Random) -> Scenario:

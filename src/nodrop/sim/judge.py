@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from signal import Signals
 
 from nodrop.client.actions import Plan
@@ -15,7 +15,7 @@ from nodrop.proxy.protocol import RoutingTable
 from nodrop.proxy.routing import diff_tables
 from nodrop.sim import invariants
 from nodrop.sim.facts import Facts, PodFact
-from nodrop.sim.manifests import SIDECAR
+from nodrop.sim.manifests import SIDECAR, deployment_of
 from nodrop.sim.runtime import App
 from nodrop.sim.timeline import Timeline
 from nodrop.store.protocol import Change
@@ -34,17 +34,20 @@ class Violation:
 
 
 class Judge:
-    """Told synchronously of every event. The first violation ends the run."""
+    """Told synchronously of every event. The first violation ends the run.
 
-    def __init__(self, timeline: Timeline, clock: Clock) -> None:
+    ``facts`` are kept by Deployment, each of which has a Service of its name: what is promised is
+    promised of each.
+    """
+
+    def __init__(self, timeline: Timeline, clock: Clock, facts: Mapping[str, Facts]) -> None:
         self.timeline = timeline
-        self.facts = Facts()
+        self.facts = facts
         self.violation: Violation | None = None
         self.over = asyncio.Event()
         self.by_user = False
-        #: The pod that a user evicts in this instant, and what its budget promises.
+        #: The pod that a user evicts in this instant.
         self.evicting = ""
-        self.min_available: int | str | None = None
         #: When the last fault ended, the last control plane started, or the clock jumped.
         self.disturbed_s = 0.0
         self.disturbed = 0
@@ -77,25 +80,23 @@ class Judge:
 
     def on_change(self, change: Change) -> None:
         now_s, now = self.now_s, self._clock.now()
-        uid = uid_of(change.obj)
-        before = self.facts.pods.get(uid)
-        was_active = before is not None and before.active
-        shrunk_s = self.facts.shrunk_s
         if change.key.kind != EVENT:
             who = "user" if self.by_user else "store"
             self.timeline.add(who, f"{change.type} {change.key} @{change.revision}", _brief(change))
-        self.facts.take(change, now_s=now_s, now=now, by_user=self.by_user)
-        if change.key.kind != POD:
+        if change.key.kind not in (DEPLOYMENT, REPLICASET, POD):
             return
-        pod = self.facts.pods.get(uid)
+        facts = self.facts[deployment_of(change.key.name)]
+        before = facts.pods.get(uid := uid_of(change.obj))
+        was_active = before is not None and before.active
+        shrunk_s = facts.shrunk_s
+        facts.take(change, now_s=now_s, now=now, by_user=self.by_user)
+        pod = facts.pods.get(uid)
         if before is None and pod is not None:
-            self.fail("ceiling (S3)", invariants.ceiling_broken(self.facts, pod, now_s))
+            self.fail("ceiling (S3)", invariants.ceiling_broken(facts, pod, now_s))
         if was_active and before is not None and not before.active:
-            self.fail("floor (S5)", invariants.floor_broken(self.facts, before, now_s, now))
-            if before.name == self.evicting and self.min_available is not None:
-                why = invariants.budget_broken(
-                    self.facts, before, self.min_available, now_s - shrunk_s
-                )
+            self.fail("floor (S5)", invariants.floor_broken(facts, before, now_s, now))
+            if before.name == self.evicting and facts.min_available is not None:
+                why = invariants.budget_broken(facts, before, facts.min_available, now_s - shrunk_s)
                 self.fail("evictions keep the budget", why)
 
     def on_plan(self, controller: str, key: ObjectKey, plan: Plan) -> None:
@@ -103,25 +104,33 @@ class Judge:
             return
         self.timeline.add(controller, str(key), "; ".join(plan.because))
         if controller == "replicaset":
-            for one in self.facts.sets.values():
+            for one in self.facts[deployment_of(key.name)].sets.values():
                 if one.name == key.name:
                     one.acts()
         if controller == "deployment":
-            self.fail("one action a sync", invariants.both_ways(self.facts, plan))
+            facts = self.facts[deployment_of(key.name)]
+            self.fail("one action a sync", invariants.both_ways(facts, plan))
 
     # Data plane
 
     def on_asked(self, table: RoutingTable) -> None:
+        for name, facts in self.facts.items():
+            self._judge_table(facts, of_service(table, name))
+
+    def _judge_table(self, facts: Facts, table: RoutingTable) -> None:
+        """One Service's part of a table."""
         now_s, now = self.now_s, self._clock.now()
-        if self.calm_s > invariants.LATE_S and (lost := invariants.lost_backend(self.facts, table)):
-            self.fail(
-                "a ready pod keeps its traffic (S5, S9)", f"a table is asked for without {lost}"
-            )
+        if self.calm_s > invariants.LATE_S:
+            lost = invariants.lost_backend(facts, table)
+            self.fail("a ready pod keeps its traffic (S5, S9)", lost)
         for uid in sorted(table.pods()):
-            pod = self.facts.pods.get(uid)
+            pod = facts.pods.get(uid)
+            if pod is None and (stranger := self._pod(uid)) is not None:
+                what = f"a table is asked for with {stranger.name}, which is another Service's"
+                self.fail("only ready backends (S8, S9)", what)
             if pod is not None and pod.ready_s is not None:
                 pod.routed = True
-            why = invariants.wrong_backend(self.facts, table, uid, now_s=now_s, now=now)
+            why = invariants.wrong_backend(facts, table, uid, now_s=now_s, now=now)
             strict = pod is not None and not pod.was_ready
             if why and (strict or self.calm_s > invariants.LATE_S):
                 self.fail("only ready backends (S8, S9)", f"a table is asked for with {why}")
@@ -132,7 +141,7 @@ class Judge:
 
     def on_cut(self, pod_uid: str) -> None:
         """The data plane closes a stream of a pod."""
-        pod = self.facts.pods.get(pod_uid)
+        pod = self._pod(pod_uid)
         self.timeline.add("proxy", "closes a stream", pod.name if pod else pod_uid)
         self.fail("streams have their time", invariants.early_cut(pod, self._used_s(pod)))
 
@@ -143,7 +152,7 @@ class Judge:
 
     def on_signal(self, app: App, signal: Signals) -> None:
         self.timeline.add("runtime", f"{signal.name} {app.spec.id}")
-        pod = self.facts.pods.get(app.spec.pod_uid)
+        pod = self._pod(app.spec.pod_uid)
         used_s = self._used_s(pod)
         if app not in self._sigterm_s and signal != Signals.SIGKILL:
             self._sigterm_s[app] = self.now_s
@@ -171,7 +180,7 @@ class Judge:
             return
         app.in_hook += 1 if begins else -1
         app.was_in_hook = True
-        pod = self.facts.pods.get(app.spec.pod_uid)
+        pod = self._pod(app.spec.pod_uid)
         if begins:
             self._judge_first(app, pod, Signals.SIGTERM, self._used_s(pod))
 
@@ -182,16 +191,21 @@ class Judge:
         if self.calm_s <= invariants.LATE_S:
             return
         for app in apps:
-            pod = self.facts.pods.get(app.spec.pod_uid)
+            pod = self._pod(app.spec.pod_uid)
             if app.running and pod is not None and pod.deleted_s is not None:
                 used_s = self.now_s - max(pod.deleted_s, self.disturbed_s)
                 self.fail("grace period (S15, S20)", invariants.overdue(pod, used_s))
                 self._judge_idle(app, pod)
-        for one in self.facts.sets.values():
-            why = invariants.not_replaced(self.facts, one, self.calm_s, self.now_s)
-            self.fail("a terminating pod counts nowhere", why)
+        for facts in self.facts.values():
+            for one in facts.sets.values():
+                why = invariants.not_replaced(facts, one, self.calm_s, self.now_s)
+                self.fail("a terminating pod counts nowhere", why)
 
     # Private
+
+    def _pod(self, uid: str) -> PodFact | None:
+        found = (facts.pods.get(uid) for facts in self.facts.values())
+        return next((pod for pod in found if pod is not None), None)
 
     def _judge_first(self, app: App, pod: PodFact | None, signal: Signals, used_s: float) -> None:
         uid = app.spec.pod_uid
@@ -223,6 +237,12 @@ class Judge:
             return 0.0
         wall_s = (self._clock.now() - pod.deleted_at).total_seconds()
         return max(wall_s, self.now_s - pod.deleted_s)
+
+
+def of_service(table: RoutingTable, name: str) -> RoutingTable:
+    """The table without the pools of other Services."""
+    pools = {pool: backends for pool, backends in table.pools.items() if pool.service == name}
+    return replace(table, pools=pools)
 
 
 def _code(app: App) -> int:

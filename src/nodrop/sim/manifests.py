@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nodrop.model.kinds import DEPLOYMENT
 from nodrop.model.meta import Obj, ObjectKey
 from nodrop.sim.prober import ALIVE, HOOK, READY
 from nodrop.sim.scenario import Scenario, Strategy, Version
 
-NAMESPACE, NAME = "default", "web"
-KEY = ObjectKey(DEPLOYMENT, NAMESPACE, NAME)
-_LABELS = {"app": NAME}
+NAMESPACE = "default"
+#: The Deployment and Service of a scenario, and of the one beside it.
+WEB, API = "web", "api"
 PORT = 8080
 INIT, SIDECAR = "init", "sidecar"
 
 
-def deployment(scenario: Scenario) -> Obj:
+def stories(scenario: Scenario) -> dict[str, Scenario]:
+    """What happens to each Deployment, by its name."""
+    beside = {} if scenario.beside is None else {API: scenario.beside}
+    return {WEB: scenario, **beside}
+
+
+def deployment_of(name: str) -> str:
+    """Whose a Deployment, ReplicaSet or Pod of this name is."""
+    return name.partition("-")[0]
+
+
+def key_of(name: str) -> ObjectKey:
+    return ObjectKey(DEPLOYMENT, NAMESPACE, name)
+
+
+def deployment(scenario: Scenario, name: str) -> Obj:
     """The Deployment as it is created."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "replicas": scenario.replicas,
-            "selector": {"matchLabels": _LABELS},
-            "template": template(scenario, 0),
+            "selector": {"matchLabels": _labels(name)},
+            "template": template(scenario, name, 0),
             **strategy_fields(scenario.strategies[0]),
         },
     }
@@ -41,7 +58,7 @@ def strategy_fields(strategy: Strategy) -> Obj:
     }
 
 
-def template(scenario: Scenario, number: int) -> Obj:
+def template(scenario: Scenario, name: str, number: int) -> Obj:
     """The pod template of a version; its number is the app's first argument."""
     version = scenario.versions[number]
     container: Obj = {
@@ -56,7 +73,7 @@ def template(scenario: Scenario, number: int) -> Obj:
     spec: Obj = {"containers": [container], "terminationGracePeriodSeconds": version.grace_s}
     if before := _before(version, number):
         spec["initContainers"] = before
-    return {"metadata": {"labels": _LABELS}, "spec": spec}
+    return {"metadata": {"labels": _labels(name)}, "spec": spec}
 
 
 def _before(version: Version, number: int) -> list[Obj]:
@@ -72,40 +89,51 @@ def _before(version: Version, number: int) -> list[Obj]:
     return found
 
 
-def budget(scenario: Scenario) -> Obj:
+def budget(scenario: Scenario, name: str) -> Obj:
     """The PodDisruptionBudget of the Deployment's pods."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "minAvailable": scenario.min_available,
-            "selector": {"matchLabels": _LABELS},
+            "selector": {"matchLabels": _labels(name)},
         },
     }
 
 
-def service() -> Obj:
+def service(name: str) -> Obj:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"selector": _LABELS, "ports": [{"port": 80, "targetPort": "http"}]},
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"selector": _labels(name), "ports": [{"port": 80, "targetPort": "http"}]},
     }
 
 
-def ingress() -> Obj:
-    backend = {"service": {"name": NAME, "port": {"number": 80}}}
-    path = {"path": "/", "pathType": "Prefix", "backend": backend}
+def ingress(names: Iterable[str]) -> Obj:
+    """One for all: a path for each Service, and the first has all the rest."""
+    paths = [
+        {
+            "path": "/" if name == WEB else f"/{name}",
+            "pathType": "Prefix",
+            "backend": {"service": {"name": name, "port": {"number": 80}}},
+        }
+        for name in names
+    ]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"rules": [{"http": {"paths": [path]}}]},
+        "metadata": {"name": WEB, "namespace": NAMESPACE},
+        "spec": {"rules": [{"http": {"paths": paths}}]},
     }
 
 
 # Private
+
+
+def _labels(name: str) -> Obj:
+    return {"app": name}
 
 
 def _probes(version: Version) -> Obj:

@@ -81,7 +81,8 @@ class Latencies:
 class Scenario:
     """One run from its seed to its end. Version 0 is what is there at first.
 
-    ``min_available`` is that of a PodDisruptionBudget, None for no budget.
+    ``min_available`` is that of a PodDisruptionBudget, None for no budget. ``beside`` is a second
+    Deployment with a Service of its own: faults and latencies are those of the whole.
     """
 
     seed: int
@@ -95,11 +96,14 @@ class Scenario:
     request_s: float = 0.2
     stream_every_s: float = 3.0
     min_available: int | str | None = None
+    beside: Scenario | None = None
 
     @property
     def disturbed_until_s(self) -> float:
         """When the last operation was made and the last fault is over."""
         ends = [0.0, *(operation.at_s for operation in self.operations)]
+        if self.beside is not None:
+            ends.append(self.beside.disturbed_until_s)
         return max(ends + [fault.at_s + fault.for_s for fault in self.faults])
 
 

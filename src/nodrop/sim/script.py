@@ -9,10 +9,10 @@ from functools import partial
 from nodrop.client.protocol import Scope
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT, INGRESS, POD, PODDISRUPTIONBUDGET, SERVICE, Kind
-from nodrop.model.meta import Obj, ObjectKey
+from nodrop.model.meta import Obj, ObjectKey, key_of
 from nodrop.registry.verbs import Registry
 from nodrop.sim import faults, manifests
-from nodrop.sim.scenario import Operation
+from nodrop.sim.scenario import Operation, Scenario
 from nodrop.sim.world import World
 
 _TRY_AGAIN_S = 0.2
@@ -25,19 +25,27 @@ async def play(world: World) -> None:
         for fault in world.scenario.faults:
             group.create_task(faults.strike(world, fault), name=fault.what)
         await _create(world)
-        for operation in sorted(world.scenario.operations, key=lambda one: one.at_s):
-            await asyncio.sleep(operation.at_s - asyncio.get_running_loop().time())
-            await _as_user(world, partial(_do, world, operation))
+        first, *others = world.stories
+        for name in others:
+            group.create_task(_operate(world, name), name=f"user of {name}")
+        await _operate(world, first)
+
+
+async def _operate(world: World, name: str) -> None:
+    for operation in sorted(world.stories[name].operations, key=lambda one: one.at_s):
+        await asyncio.sleep(operation.at_s - asyncio.get_running_loop().time())
+        await _as_user(world, partial(_do, world, name, operation))
 
 
 async def _create(world: World) -> None:
     objects: list[tuple[Kind, Obj]] = [
-        (SERVICE, manifests.service()),
-        (INGRESS, manifests.ingress()),
-        (DEPLOYMENT, manifests.deployment(world.scenario)),
+        *((SERVICE, manifests.service(name)) for name in world.stories),
+        (INGRESS, manifests.ingress(world.stories)),
     ]
-    if world.scenario.min_available is not None:
-        objects.append((PODDISRUPTIONBUDGET, manifests.budget(world.scenario)))
+    for name, story in world.stories.items():
+        objects.append((DEPLOYMENT, manifests.deployment(story, name)))
+        if story.min_available is not None:
+            objects.append((PODDISRUPTIONBUDGET, manifests.budget(story, name)))
     for kind, obj in objects:
         await _as_user(world, partial(_create_one, kind, obj))
 
@@ -66,22 +74,23 @@ async def _as_user(world: World, act: Callable[[Registry], None]) -> None:
         await asyncio.sleep(_TRY_AGAIN_S)
 
 
-def _do(world: World, operation: Operation, registry: Registry) -> None:
-    world.note(f"user: {operation.what} {operation.number}")
+def _do(world: World, name: str, operation: Operation, registry: Registry) -> None:
+    world.note(f"user: {operation.what} {operation.number} of {name}")
     if operation.what == "delete-pod":
-        _delete_pod(registry, operation.number)
+        _delete_pod(registry, name, operation.number)
         return
     if operation.what == "evict":
-        _evict(world, registry, operation.number)
+        _evict(world, registry, name, operation.number)
         return
-    registry.patch(manifests.KEY, {"spec": _spec_patch(world, operation)}, "merge")
+    patch = {"spec": _spec_patch(world.stories[name], name, operation)}
+    registry.patch(manifests.key_of(name), patch, "merge")
 
 
-def _spec_patch(world: World, operation: Operation) -> Obj:
-    scenario, number = world.scenario, operation.number
+def _spec_patch(scenario: Scenario, name: str, operation: Operation) -> Obj:
+    number = operation.number
     match operation.what:
         case "roll":
-            return {"template": manifests.template(scenario, number)}
+            return {"template": manifests.template(scenario, name, number)}
         case "scale":
             return {"replicas": number}
         case "pause" | "resume":
@@ -95,14 +104,14 @@ def _spec_patch(world: World, operation: Operation) -> Obj:
             raise AssertionError("not a change of the Deployment")
 
 
-def _delete_pod(registry: Registry, number: int) -> None:
-    if key := _pod_key(registry, number):
+def _delete_pod(registry: Registry, name: str, number: int) -> None:
+    if key := _pod_key(registry, name, number):
         registry.delete(key)
 
 
-def _evict(world: World, registry: Registry, number: int) -> None:
+def _evict(world: World, registry: Registry, name: str, number: int) -> None:
     """As ``kubectl drain`` does it, once: what the budget refuses stays."""
-    key = _pod_key(registry, number)
+    key = _pod_key(registry, name, number)
     if key is None:
         return
     metadata = {"name": key.name, "namespace": key.namespace}
@@ -118,9 +127,7 @@ def _evict(world: World, registry: Registry, number: int) -> None:
         world.judge.evicting = ""
 
 
-def _pod_key(registry: Registry, number: int) -> ObjectKey | None:
-    pods = registry.list(POD, Scope(manifests.NAMESPACE)).items
-    if not pods:
-        return None
-    name = pods[number % len(pods)]["metadata"]["name"]
-    return ObjectKey(POD, manifests.NAMESPACE, name)
+def _pod_key(registry: Registry, name: str, number: int) -> ObjectKey | None:
+    listed = registry.list(POD, Scope(manifests.NAMESPACE)).items
+    pods = [pod for pod in listed if manifests.deployment_of(pod["metadata"]["name"]) == name]
+    return key_of(pods[number % len(pods)]) if pods else None

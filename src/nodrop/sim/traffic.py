@@ -10,8 +10,6 @@ from nodrop.proxy.protocol import Backend, ServicePort
 from nodrop.sim.data_plane import SimProxy
 from nodrop.sim.runtime import App, SimRuntime
 
-_POOL = ServicePort("default", "web", 80)
-
 
 class Stream:
     """A long-lived connection to one run of an app."""
@@ -27,7 +25,7 @@ class Stream:
 
 
 class Requests:
-    """A client that sends a request now and then, or opens a stream.
+    """A client of one Service that sends a request now and then, or opens a stream.
 
     ``on_lost`` hears of each request that isn't answered, ``on_cut`` of the pod of each stream
     that the data plane closes.
@@ -37,6 +35,7 @@ class Requests:
         self,
         proxy: SimProxy,
         runtime: SimRuntime,
+        pool: ServicePort,
         *,
         rng: random.Random,
         stream_rng: random.Random,
@@ -45,6 +44,7 @@ class Requests:
     ) -> None:
         self._proxy = proxy
         self._runtime = runtime
+        self._pool = pool
         self._rng = rng
         self._stream_rng = stream_rng
         self._on_lost = on_lost
@@ -65,7 +65,7 @@ class Requests:
         when the data plane closes them."""
         while True:
             await asyncio.sleep(every_s * 2 * self._stream_rng.random())
-            backend = self._proxy.memory.choose(_POOL) if self._proxy.table.pools else None
+            backend = self._proxy.memory.choose(self._pool) if self._published else None
             if backend is None:
                 continue
             app = self._runtime.app_at(backend.address)
@@ -100,11 +100,15 @@ class Requests:
 
     # Private
 
+    @property
+    def _published(self) -> bool:
+        return self._pool in self._proxy.table.pools
+
     def _send(self, takes_s: float) -> None:
         self.sent += 1
-        if not self._proxy.table.pools:
-            return  # nothing is published yet
-        backend = self._proxy.memory.choose(_POOL)
+        if not self._published:
+            return
+        backend = self._proxy.memory.choose(self._pool)
         if backend is None:
             self._on_lost(None, "no backend")
             return

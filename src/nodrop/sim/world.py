@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from nodrop.agent.runtime.protocol import ContainerSpec, ExecResult
 from nodrop.model.kinds import KINDS
-from nodrop.proxy.protocol import Backend
+from nodrop.proxy.protocol import Backend, ServicePort
 from nodrop.sim.behaviour import Behaviour
 from nodrop.sim.data_plane import SimProxy
+from nodrop.sim.facts import Facts
 from nodrop.sim.gate import Folders
 from nodrop.sim.invariants import (
     LATE_S,
@@ -20,10 +23,18 @@ from nodrop.sim.invariants import (
     may_have_traffic,
     unused_pod,
 )
-from nodrop.sim.judge import Judge, Violation
+from nodrop.sim.judge import Judge, Violation, of_service
 from nodrop.sim.logs import listening
 from nodrop.sim.loop import VirtualClock, run_virtual
-from nodrop.sim.manifests import INIT, KEY, SIDECAR
+from nodrop.sim.manifests import (
+    INIT,
+    NAMESPACE,
+    SIDECAR,
+    WEB,
+    deployment_of,
+    key_of,
+    stories,
+)
 from nodrop.sim.plane import ControlPlane, Machine
 from nodrop.sim.runtime import App, SimRuntime
 from nodrop.sim.scenario import Scenario
@@ -58,12 +69,16 @@ class World:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
+        self.stories = stories(scenario)
         loop = asyncio.get_running_loop()
         self.timeline = Timeline(loop.time)
         self.clock = VirtualClock()
-        self.judge = Judge(self.timeline, self.clock)
-        latencies = scenario.latencies
-        self.judge.facts.stale_s = TOLERANCE_S + 4 * (latencies.api_s + latencies.watch_s)
+        stale_s = TOLERANCE_S + 4 * (scenario.latencies.api_s + scenario.latencies.watch_s)
+        self.facts = {
+            name: Facts(stale_s=stale_s, min_available=story.min_available)
+            for name, story in self.stories.items()
+        }
+        self.judge = Judge(self.timeline, self.clock, self.facts)
         self._rngs = {name: random.Random(f"{scenario.seed} {name}") for name in _CHANCES}
         self.store = SqliteStore(":memory:")
         self.refusing = 0.0
@@ -80,18 +95,10 @@ class World:
             command=_command,
             in_flight=self.proxy.in_flight,
         )
-        self.requests = Requests(
-            self.proxy,
-            self.runtime,
-            rng=self._rngs["requests"],
-            stream_rng=self._rngs["streams"],
-            on_lost=self._lost,
-            on_cut=self.judge.on_cut,
-        )
-        self.judge.min_available = scenario.min_available
+        self.requests = {name: self._client_of(name) for name in self.stories}
         self.judge.serving = lambda: self.proxy.table
         self.judge.in_flight = self.proxy.in_flight
-        self.judge.on_end = self.requests.app_ended
+        self.judge.on_end = self._app_ended
         self._machine = Machine(
             store=self.store,
             runtime=self.runtime,
@@ -105,7 +112,7 @@ class World:
                 self._rngs["store"].random() < self.refusing if self.refusing else False
             ),
             api_s=self._below("api", "api_s"),
-            watch_s=self._below("watch", "watch_s") if latencies.watch_s else None,
+            watch_s=self._below("watch", "watch_s") if scenario.latencies.watch_s else None,
             probe_s=self._below("probe", "probe_s"),
         )
 
@@ -155,7 +162,8 @@ class World:
     async def until_settled(self) -> None:
         """Wait for convergence, and a little longer; the judge sweeps all the while."""
         last_s = self.scenario.disturbed_until_s
-        give_up_s = last_s + _PATIENCE_S + 15.0 * self.scenario.replicas
+        replicas = sum(story.replicas for story in self.stories.values())
+        give_up_s = last_s + _PATIENCE_S + 15.0 * replicas
         quiet_s = 0.0
         while quiet_s < _QUIET_S and not self.judge.over.is_set():
             await asyncio.sleep(_LOOK_EVERY_S)
@@ -167,6 +175,21 @@ class World:
 
     # Private
 
+    def _client_of(self, name: str) -> Requests:
+        suffix = "" if name == WEB else f" {name}"
+        return Requests(
+            self.proxy,
+            self.runtime,
+            ServicePort(NAMESPACE, name, 80),
+            rng=random.Random(f"{self.scenario.seed} requests{suffix}"),
+            stream_rng=random.Random(f"{self.scenario.seed} streams{suffix}"),
+            on_lost=partial(self._lost, name),
+            on_cut=self.judge.on_cut,
+        )
+
+    def _app_ended(self, app: App, why: str) -> None:
+        self.requests[_owner(app.spec)].app_ended(app, why)
+
     def _below(self, chance: str, what: str) -> Callable[[], float]:
         longest_s: float = getattr(self.scenario.latencies, what)
         rng = self._rngs[chance]
@@ -175,16 +198,16 @@ class World:
         return lambda: rng.random() * longest_s
 
     def _behaviour(self, spec: ContainerSpec) -> Behaviour:
-        version = self.scenario.versions[int(spec.argv[1])]
+        version = self.stories[_owner(spec)].versions[int(spec.argv[1])]
         if spec.name == INIT:  # it ends by itself: a crash with exit code 0
             return Behaviour(crash_after_s=version.init_s, crash_code=0, listens=False)
         if spec.name == SIDECAR:
             return Behaviour(term_s=0.1, listens=False)
         return version.behaviour
 
-    def _lost(self, backend: Backend | None, why: str) -> None:
+    def _lost(self, name: str, backend: Backend | None, why: str) -> None:
         self.timeline.add("client", f"lost: {why}", backend.name if backend else "")
-        now_s, now, facts = self.judge.now_s, self.clock.now(), self.judge.facts
+        now_s, now, facts = self.judge.now_s, self.clock.now(), self.facts[name]
         if backend is None:
             if self.judge.calm_s > 2 * LATE_S:  # the proxy is asked again every 2 s
                 idle = unused_pod(facts, now_s, now)
@@ -193,7 +216,7 @@ class World:
         pod = facts.pods.get(backend.pod)
         if pod is None or any(fault.what in _EXCUSES for fault in self.scenario.faults):
             return
-        version = self.scenario.versions[pod.version]
+        version = self.stories[name].versions[pod.version]
         if version.behaviour.well and may_have_traffic(version, pod.hold_s):
             self.judge.fail("no request is lost (S5)", lost_request(pod, why, now_s))
 
@@ -201,7 +224,7 @@ class World:
 #: After these a request may be lost: nobody can tell the proxy, or when S9's seconds are over.
 _EXCUSES = ("proxy-lost", "proxy-crash", "clock-jump")
 _CHANCES = (
-    "names", "runtime", "proxy", "requests", "streams", "store", "api", "watch", "probe", "faults",
+    "names", "runtime", "proxy", "store", "api", "watch", "probe", "faults",
 )  # fmt: skip
 
 
@@ -209,21 +232,41 @@ def _command(app: App, words: Sequence[str]) -> tuple[float, ExecResult]:
     return app.behaviour.hook_s, ExecResult(0, b"")
 
 
+def _owner(spec: ContainerSpec) -> str:
+    return deployment_of(spec.labels["pod"])
+
+
 def _unsettled(world: World) -> str | None:
-    facts, plane = world.judge.facts, world.plane
-    stored = world.store.get(KEY)
-    if plane is None or stored is None:
-        return "there is no control plane, or no Deployment"
+    plane = world.plane
+    if plane is None:
+        return "there is no control plane"
+    for name in world.stories:
+        if why := _unsettled_deployment(world, name):
+            return f"{name}: {why}"
+    for kind in KINDS:
+        if {o["metadata"]["name"]: o for o in plane.cache.list(kind)} != {
+            one.key.name if hasattr(one, "key") else one.obj["metadata"]["name"]: one.obj
+            for one in world.store.list(kind)
+        }:
+            return f"the cache is not what is stored: {kind.plural}"
+    return None
+
+
+def _unsettled_deployment(world: World, name: str) -> str | None:
+    facts = world.facts[name]
+    stored = world.store.get(key_of(name))
+    if stored is None:
+        return "there is no Deployment"
     spec, status = stored.obj["spec"], stored.obj.get("status") or {}
     if status.get("observedGeneration") != stored.obj["metadata"]["generation"]:
         return "the Deployment's latest generation has not been observed"
     wanted = spec["replicas"]
-    for name in ("replicas", "updatedReplicas", "availableReplicas"):
-        if (status.get(name) or 0) != wanted:
-            return f"status.{name} is {status.get(name) or 0}, not {wanted}"
+    for count in ("replicas", "updatedReplicas", "availableReplicas"):
+        if (status.get(count) or 0) != wanted:
+            return f"status.{count} is {status.get(count) or 0}, not {wanted}"
     if len(facts.pods) != wanted:
         return f"there are {len(facts.pods)} pods, not {wanted}"
-    apps = world.runtime.apps.values()
+    apps = [app for app in world.runtime.apps.values() if _owner(app.spec) == name]
     running = [app for app in apps if app.running and app.behaviour.listens]
     listening = [app for app in apps if app.behaviour.listens]
     if len(running) != wanted or len(listening) > 2 * wanted:
@@ -231,14 +274,8 @@ def _unsettled(world: World) -> str | None:
     pods = {app.spec.pod_uid for app in running}
     if any(app.running and app.spec.pod_uid not in pods for app in apps):
         return "a sidecar runs without its pod"
-    if world.proxy.table.pods() != facts.pods.keys():
+    if of_service(world.proxy.table, name).pods() != facts.pods.keys():
         return "the proxy does not route to all pods"
-    for kind in KINDS:
-        if {o["metadata"]["name"]: o for o in plane.cache.list(kind)} != {
-            one.key.name if hasattr(one, "key") else one.obj["metadata"]["name"]: one.obj
-            for one in world.store.list(kind)
-        }:
-            return f"the cache is not what is stored: {kind.plural}"
     return None
 
 
@@ -260,12 +297,11 @@ async def _simulate(scenario: Scenario) -> Result:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(world.keep_running(group)),
-                    group.create_task(
-                        world.requests.run(
-                            every_s=scenario.request_every_s, longest_s=scenario.request_s
-                        )
+                    *(
+                        group.create_task(work)
+                        for name, story in world.stories.items()
+                        for work in _traffic(world.requests[name], story)
                     ),
-                    group.create_task(world.requests.open_streams(every_s=scenario.stream_every_s)),
                     group.create_task(play(world)),
                 ]
                 over = group.create_task(world.judge.over.wait())
@@ -283,7 +319,14 @@ async def _simulate(scenario: Scenario) -> Result:
         scenario,
         world.judge.violation,
         loop.time(),
-        world.requests.sent,
-        world.requests.answered,
+        sum(requests.sent for requests in world.requests.values()),
+        sum(requests.answered for requests in world.requests.values()),
         world.timeline,
+    )
+
+
+def _traffic(requests: Requests, story: Scenario) -> tuple[Coroutine[Any, Any, None], ...]:
+    return (
+        requests.run(every_s=story.request_every_s, longest_s=story.request_s),
+        requests.open_streams(every_s=story.stream_every_s),
     )
