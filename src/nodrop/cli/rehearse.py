@@ -18,9 +18,10 @@ from nodrop.statedir import StateDir
 if TYPE_CHECKING:
     from nodrop.cli.rehearse_acts import Act
     from nodrop.cli.rehearse_aim import Aim
+    from nodrop.cli.rehearse_paths import Traffic
     from nodrop.cli.rehearse_patience import Patience
     from nodrop.cli.rehearse_place import Mode, Place
-    from nodrop.cli.rehearse_run import Found, Run, Traffic
+    from nodrop.cli.rehearse_run import Found, Run
     from nodrop.model.meta import Obj
     from nodrop.rehearse.alone import AppFacts
 
@@ -208,7 +209,7 @@ async def _carried_out(run: Run, old: list[Obj], acts: list[Act]) -> Found:
 
 
 def _traffic(seed: int, load: dict[str, Any]) -> Traffic:
-    from nodrop.cli.rehearse_run import Traffic
+    from nodrop.cli.rehearse_paths import Traffic
 
     header = load.pop("id_header")
     if header:

@@ -15,6 +15,7 @@ from nodrop.cli.apply import apply_all
 from nodrop.cli.progress import HASH, REVISION, Problem, new_pods, rollout_message, standing_of
 from nodrop.cli.rehearse_acts import Act, ActKind, evicted_share
 from nodrop.cli.rehearse_aim import Aim
+from nodrop.cli.rehearse_paths import Traffic, answering_paths
 from nodrop.cli.rehearse_patience import Outlook, Patience, gave_up
 from nodrop.cli.rehearse_place import Place
 from nodrop.cli.session import Failure
@@ -35,41 +36,20 @@ from nodrop.model.meta import (
 from nodrop.rehearse.echoes import EchoLoad, EchoSpec
 from nodrop.rehearse.ledger import Evidence
 from nodrop.rehearse.lives import Lives
-from nodrop.rehearse.load import Load
 from nodrop.rehearse.process import LoadProcess
 from nodrop.rehearse.record import Record
-from nodrop.rehearse.schedule import LoadSpec, Mix, target_of
+from nodrop.rehearse.schedule import target_of
 from nodrop.rehearse.series import Series
 from nodrop.rehearse.summary import Summary
 from nodrop.rehearse.verdict import Stage, Stages
 from nodrop.rehearse.websocket import WebSocket
 
 _SETTLE_TIMEOUT_S = 180.0
-_FIRST_ANSWER_TIMEOUT_S = 15.0
 _WARM_UP_S, _COOL_DOWN_S, _REST_S = 2.0, 1.0, 1.0
 _EVICT_RETRY_S = 0.5
 #: How often it is looked whether there still is hope: that is a matter of time, not of changes.
 _LOOK_AGAIN_S = 1.0
 POD_HEADER, APP_HEADER = "Nodrop-Pod", "Nodrop-App"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
-    """Which requests are sent. Paths that are empty are left out."""
-
-    rate: float = 200.0
-    gets: tuple[str, ...] = ()
-    post: str = ""
-    slow: str = ""
-    slow_s: float = 1.0
-    websocket: str = ""
-    echoed: bool = False
-    expect_id: bool = False
-    id_header: str = "X-Request-Id"
-    version_header: str = "X-Version"
-    pod_header: str = ""
-    timeout_s: float = 10.0
-    seed: int = 1
 
 
 @dataclass(slots=True)
@@ -135,7 +115,8 @@ class Run:
             await self._apply(old)
             await self._settled()
             self._url = await self._place.target(self._aim)
-            self.found.paths = await self._paths_that_answer()
+            target = target_of(self._url, self._aim.host)
+            self.found.paths = await answering_paths(target, self._traffic, self._aim)
             await self._under_load(acts)
             watching.cancel()
         self.found.ended = self._loop.time()
@@ -188,10 +169,10 @@ class Run:
             return None
         target = target_of(self._url, self._aim.host)
         header = POD_HEADER if self._place.names_pods else self._traffic.pod_header
-        spec = EchoSpec(kind="WebSocket", rate=4.0, pod_header=header)
+        spec = EchoSpec(kind="WebSocket", rate=4.0, text=True, pod_header=header)
         return EchoLoad(
             spec,
-            lambda: WebSocket.connect(target, self._traffic.websocket, timeout_s=5.0),
+            lambda: WebSocket.connect(target, self._traffic.websocket, timeout_s=5.0, text=True),
             sink=lambda record: self.found.add([record]),
         )
 
@@ -199,36 +180,6 @@ class Run:
         async for batch in load.batches():
             self.found.add(batch)
             self._changed.set()
-
-    async def _paths_that_answer(self) -> tuple[str, ...]:
-        """What is asked for: as told, else the Ingress's path, else the probe's. Raises Failure."""
-        told = self._traffic.gets
-        tried: list[str] = []
-        for paths in [told] if told else [(self._aim.path,), (self._aim.health,)]:
-            failures = [why for path in paths if path and (why := await self._fails(path))]
-            if not failures and any(paths):
-                return tuple(paths)
-            tried += failures
-        raise Failure(
-            f"the app does not answer: {'; '.join(tried)}",
-            hint="name paths that answer 2xx with --url PATH",
-        )
-
-    async def _fails(self, path: str) -> str:
-        """Why a path is not answered, or an empty string once it is."""
-        mix = Mix(get_paths=(path,), post_share=0, slow_share=0, echoed=False)
-        spec = LoadSpec(target_of(self._url, self._aim.host), 100.0, mix, timeout_s=2.0)
-        records: list[Record] = []
-        until = self._loop.time() + _FIRST_ANSWER_TIMEOUT_S
-        while self._loop.time() < until:
-            records.clear()
-            await Load(spec, records.append).run(count=1)
-            if not records[0].lost:
-                return ""
-            if records[0].status in range(300, 500):
-                break
-            await asyncio.sleep(0.1)
-        return f"GET {path}: {records[0].status or records[0].outcome}"
 
     # Acts
 

@@ -44,7 +44,7 @@ class EchoSpec:
 
     ``again_after_cut``: what was under way when a connection was cut is sent again, as clients do
     that number their messages; otherwise it is lost. After a clean end it is always sent again:
-    the other side has said that it did not take it.
+    the other side has said that it did not take it. ``text``: messages are ASCII text.
     """
 
     kind: str
@@ -53,6 +53,7 @@ class EchoSpec:
     payload_bytes: int = 64
     timeout_s: float = 10.0
     again_after_cut: bool = False
+    text: bool = False
     seed: int = 1
     version_header: str = "X-Version"
     pod_header: str = "X-Pod"
@@ -91,7 +92,9 @@ class EchoLoad(StreamLoad):
         first = start + number / spec.connections / spec.rate  # not all at the same moment
         sequence = 0
         while await self._due(first + sequence / spec.rate):
-            payload = b"%d/%d:" % (number, sequence) + chance.randbytes(spec.payload_bytes)
+            noise = chance.randbytes(spec.payload_bytes)
+            noise = noise.hex().encode() if spec.text else noise
+            payload = b"%d/%d:" % (number, sequence) + noise
             intended = first + sequence / spec.rate
             name = sequence * spec.connections + number
             self._sink(await client.echo(payload, name=name, intended=intended))

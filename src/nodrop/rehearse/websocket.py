@@ -45,11 +45,12 @@ class WebSocket(asyncio.Protocol):
     end, anything else a cut.
     """
 
-    def __init__(self, handshake: Handshake) -> None:
+    def __init__(self, handshake: Handshake, *, text: bool = False) -> None:
         loop = asyncio.get_running_loop()
         self.response: Response | None = None
         self.ended: Ended | None = None
         self._handshake = handshake
+        self._message = Opcode.TEXT if text else Opcode.BINARY
         self._opened: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self._awaited: asyncio.Future[bytes] | None = None
@@ -58,13 +59,17 @@ class WebSocket(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @staticmethod
-    async def connect(target: Target, path: str, *, timeout_s: float) -> WebSocket:
-        """Open one. Raises Ended with the outcome of what failed."""
+    async def connect(
+        target: Target, path: str, *, timeout_s: float, text: bool = False
+    ) -> WebSocket:
+        """Open one, for messages of text or bytes. Raises Ended with the outcome of what failed."""
         loop = asyncio.get_running_loop()
         handshake = render_handshake(target, path)
         async with connecting(timeout_s):
             sock = await open_socket(target)
-            _, made = await loop.create_connection(lambda: WebSocket(handshake), sock=sock)
+            _, made = await loop.create_connection(
+                lambda: WebSocket(handshake, text=text), sock=sock
+            )
             try:
                 await made._opened
             except BaseException:
@@ -86,7 +91,7 @@ class WebSocket(asyncio.Protocol):
             raise self.ended
         assert self._awaited is None, "one exchange at a time"
         self._awaited = asyncio.get_running_loop().create_future()
-        self._send(Opcode.BINARY, payload)
+        self._send(self._message, payload)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._awaited
