@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nodrop.cli.durations import duration
 from nodrop.cli.session import (
     Failure,
     connect,
@@ -37,10 +38,10 @@ _KEEPER_ENDS_WITHIN_S = 10.0
 @click.option(
     "--timeout",
     "timeout_s",
-    type=float,
+    type=duration,
     default=120.0,
     show_default=True,
-    help="Give up waiting after so many seconds.",
+    help="Give up waiting then.",
 )
 @runs
 async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout_s: float) -> None:

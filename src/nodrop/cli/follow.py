@@ -23,6 +23,7 @@ from nodrop.cli.progress import (
     standing_of,
     way_out,
 )
+from nodrop.cli.session import Failure
 from nodrop.client.cache import Cache
 from nodrop.client.http import HttpClient
 from nodrop.model.errors import ApiError
@@ -80,8 +81,8 @@ async def follow(
     async with asyncio.TaskGroup() as group:
         running = group.create_task(cache.run())
         try:
-            async with asyncio.timeout(timeout_s):
-                await cache.synced()
+            await _synced(cache, outage)
+            async with asyncio.timeout(timeout_s or None):
                 failed = await _until_decided(cache, keys, changed, outage, quiet)
                 why = "failed"
         except TimeoutError:
@@ -124,6 +125,15 @@ async def reasons(
 
 
 # Private
+
+
+async def _synced(cache: Cache, outage: Outage) -> None:
+    """Know how things stand, which no time limit of a rollout is about. Raises ApiError."""
+    try:
+        async with asyncio.timeout(_OUTAGE_PATIENCE_S):
+            await cache.synced()
+    except TimeoutError:
+        raise outage.error or Failure("the engine does not list its objects") from None
 
 
 async def _until_decided(

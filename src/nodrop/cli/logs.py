@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import select
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from nodrop.cli.durations import duration
 from nodrop.cli.session import Failure, connect, namespace_option, runs, state_option
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT, POD, REPLICASET
@@ -32,7 +34,7 @@ _DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 @click.option("-f", "--follow", is_flag=True, help="Go on as the pod writes more.")
 @click.option("-p", "--previous", is_flag=True, help="The container's run before this one.")
 @click.option("--tail", "tail_lines", type=click.IntRange(0), help="Only the last N lines.")
-@click.option("--since", "since_s", type=click.IntRange(1), help="Only the last N seconds.")
+@click.option("--since", type=duration, help="Only what is no older: seconds, or 5m, 1h.")
 @click.option("--timestamps", is_flag=True, help="Begin each line with its time.")
 @runs
 async def logs(
@@ -43,7 +45,7 @@ async def logs(
     follow: bool,
     previous: bool,
     tail_lines: int | None,
-    since_s: int | None,
+    since: float | None,
     timestamps: bool,
 ) -> None:
     """Print what TARGET wrote: a pod, or deployment/NAME (all its pods, each line with its pod)."""
@@ -59,7 +61,7 @@ async def logs(
                 follow=follow,
                 previous=previous,
                 tail_lines=tail_lines,
-                since_s=since_s,
+                since_s=None if since is None else max(1, math.ceil(since)),
                 timestamps=timestamps,
             )
             rest = b""

@@ -112,10 +112,13 @@ def _ended_at_once_by_interrupts() -> Iterator[None]:
     Unwinding a simulated world in mid-step would print a traceback for each of its pods.
     """
 
+    ours = os.getpid()
+
     def end_now(_number: int, _frame: FrameType | None) -> None:
-        for child in multiprocessing.active_children():
-            child.kill()
-        os.write(2, b"interrupted\n")
+        if os.getpid() == ours:  # a process that was forked only just ends without a word
+            for child in multiprocessing.active_children():
+                child.kill()
+            os.write(2, b"interrupted\n")
         os._exit(INTERRUPTED)
 
     before = signal.signal(signal.SIGINT, end_now)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nodrop.cli.durations import duration
 from nodrop.cli.progress import HASH, REVISION, image_of, serving_revisions, standing_of
 from nodrop.cli.session import (
     FAILED,
+    USAGE,
     Failure,
     connect,
     interrupted_as,
@@ -25,6 +27,8 @@ from nodrop.statedir import StateDir
 if TYPE_CHECKING:
     from nodrop.client.http import HttpClient
 
+_WORDS = (DEPLOYMENT.singular, DEPLOYMENT.plural, *DEPLOYMENT.short_names)
+_SPELLINGS = {"", *_WORDS, *(f"{word}.apps" for word in _WORDS)}
 #: Annotations that belong to a revision and not to its template (kubectl's undo keeps them).
 _NOT_OF_A_REVISION = {
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -45,7 +49,7 @@ def rollout() -> None:
 @click.argument("name")
 @state_option
 @namespace_option
-@click.option("--timeout", "timeout_s", type=float, help="Give up following after so many seconds.")
+@click.option("--timeout", "timeout_s", type=duration, help="Give up following then (0: never).")
 @click.option("--no-wait", is_flag=True, help="Say how it stands and return (1 if it failed).")
 @runs
 async def status(
@@ -54,7 +58,7 @@ async def status(
     """Follow a rollout until it is done; exit code 1 if it fails."""
     from nodrop.cli.follow import follow, say_failed
 
-    key = _key(namespace, name)
+    key = key_of_name(namespace, name)
     with interrupted_as(lambda: "the rollout goes on"):
         async with connect(state) as client:
             standing = standing_of(await client.get(key))
@@ -75,7 +79,7 @@ async def status(
 async def history(name: str, state: StateDir, namespace: str, as_json: bool) -> None:
     """List the revisions that undo can go back to, and which of them serve."""
     async with connect(state) as client:
-        deployment = await client.get(_key(namespace, name))
+        deployment = await client.get(key_of_name(namespace, name))
         sets = await _revisions(client, deployment)
     ready = serving_revisions(sets.values(), deployment)
     rows = [
@@ -106,12 +110,13 @@ async def history(name: str, state: StateDir, namespace: str, as_json: bool) -> 
 @runs
 async def undo(name: str, state: StateDir, namespace: str, to_revision: int) -> None:
     """Go back to an earlier revision."""
-    key = _key(namespace, name)
+    key = key_of_name(namespace, name)
     async with connect(state) as client:
         deployment = await client.get(key)
         if deployment["spec"].get("paused"):
             raise Failure(
-                f'deployment "{name}" is paused', hint=f"first: nodrop rollout resume {name}"
+                f'deployment "{key.name}" is paused',
+                hint=f"first: nodrop rollout resume {key.name}",
             )
         revisions = await _revisions(client, deployment)
         number, target = _target(revisions, deployment, to_revision)
@@ -119,10 +124,10 @@ async def undo(name: str, state: StateDir, namespace: str, to_revision: int) -> 
         if operations:
             await client.patch_json(key, operations)
     if operations:
-        click.echo(f"deployment.apps/{name} rolled back to revision {number}")
+        click.echo(f"deployment.apps/{key.name} rolled back to revision {number}")
     else:
         click.echo(
-            f"deployment.apps/{name} skipped rollback (current template already matches "
+            f"deployment.apps/{key.name} skipped rollback (current template already matches "
             f"revision {number})"
         )
 
@@ -134,7 +139,7 @@ async def undo(name: str, state: StateDir, namespace: str, to_revision: int) -> 
 @runs
 async def pause(name: str, state: StateDir, namespace: str) -> None:
     """Hold a rollout where it is; scaling still works."""
-    await _set_paused(state, _key(namespace, name), True)
+    await _set_paused(state, key_of_name(namespace, name), True)
 
 
 @rollout.command()
@@ -144,7 +149,7 @@ async def pause(name: str, state: StateDir, namespace: str) -> None:
 @runs
 async def resume(name: str, state: StateDir, namespace: str) -> None:
     """Go on with a paused rollout."""
-    await _set_paused(state, _key(namespace, name), False)
+    await _set_paused(state, key_of_name(namespace, name), False)
 
 
 @rollout.command(short_help="Replace every pod, as a rolling update.")
@@ -156,14 +161,14 @@ async def restart(name: str, state: StateDir, namespace: str) -> None:
     """Replace every pod by a new one of the same version, as a rolling update."""
     from nodrop.clock import SystemClock
 
-    key = _key(namespace, name)
+    key = key_of_name(namespace, name)
     async with connect(state) as client:
         if (await client.get(key))["spec"].get("paused"):
             raise Failure("can't restart paused deployment (run rollout resume first)")
         stamp = {"kubectl.kubernetes.io/restartedAt": format_time(SystemClock().now())}
         template = {"metadata": {"annotations": stamp}}
         await client.apply(Patch(key, {"spec": {"template": template}}))
-    click.echo(f"deployment.apps/{name} restarted")
+    click.echo(f"deployment.apps/{key.name} restarted")
 
 
 def undo_operations(deployment: Obj, target: Obj) -> list[Obj]:
@@ -185,11 +190,19 @@ def undo_operations(deployment: Obj, target: Obj) -> list[Obj]:
     ]
 
 
+def key_of_name(namespace: str, name: str) -> ObjectKey:
+    """The key of ``web``, ``deploy/web`` … Raises Failure for what is no Deployment."""
+    kind, _, plain = name.rpartition("/")
+    if kind not in _SPELLINGS:
+        raise Failure(
+            f"{name}: rollouts are those of Deployments",
+            hint=f"give {plain} or deployment/{plain}",
+            code=USAGE,
+        )
+    return ObjectKey(DEPLOYMENT, namespace, plain)
+
+
 # Private
-
-
-def _key(namespace: str, name: str) -> ObjectKey:
-    return ObjectKey(DEPLOYMENT, namespace, name.rpartition("/")[2])
 
 
 def _target(revisions: dict[int, Obj], deployment: Obj, wanted: int) -> tuple[int, Obj]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodrop.check.source import BrokenManifest
+from nodrop.cli.durations import duration
 from nodrop.cli.session import (
     FAILED,
     USAGE,
@@ -114,7 +115,7 @@ class _Report:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @state_option
 @namespace_option
-@click.option("--timeout", "timeout_s", type=float, help="Give up following after so many seconds.")
+@click.option("--timeout", "timeout_s", type=duration, help="Give up following then (0: never).")
 @click.option("--no-wait", is_flag=True, help="Apply and return; do not follow the rollout.")
 @click.option("--http-port", type=_PORT, help="Port of the Ingress (80, else 8080; 0: a free one).")
 @click.option("--https-port", type=_PORT, help="The same for TLS (443, else 8443).")

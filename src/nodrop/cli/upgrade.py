@@ -13,6 +13,7 @@ import click
 
 import nodrop
 from nodrop.cli.background import running_engine, start_engine, until_gone
+from nodrop.cli.durations import duration
 from nodrop.cli.session import USAGE, Failure, interrupted_as, runs, state_option
 from nodrop.cli.upgrade_checks import (
     Running,
@@ -41,10 +42,10 @@ _LOOK_S = 0.02
 @click.option(
     "--timeout",
     "timeout_s",
-    type=float,
+    type=duration,
     default=60.0,
     show_default=True,
-    help="Seconds in which the new one has to serve and to have adopted everything.",
+    help="Time in which the new one has to serve and to have adopted everything.",
 )
 @runs
 async def upgrade(state: StateDir, proxy: bool, haproxy: str | None, timeout_s: float) -> None:

@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from nodrop.cli import rollout
+from nodrop.cli.rollout import key_of_name
+from nodrop.cli.session import Failure
 from nodrop.client.actions import Patch
 from nodrop.client.protocol import Page, Scope
-from nodrop.model.kinds import Kind
+from nodrop.model.kinds import DEPLOYMENT, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision
 
 
@@ -131,3 +133,13 @@ def test_what_is_said(
     found, output = _say(monkeypatch, client, *command)
     assert (found, len(client.patches)) == (code, patches)
     assert said in output
+
+
+@pytest.mark.parametrize("name", ["web", "deploy/web", "deployment/web", "deployments.apps/web"])
+def test_a_deployment_is_named_as_for_kubectl(name: str) -> None:
+    assert key_of_name("default", name) == ObjectKey(DEPLOYMENT, "default", "web")
+
+
+def test_what_is_no_deployment_has_no_rollout() -> None:
+    with pytest.raises(Failure, match="svc/web: rollouts are those of Deployments"):
+        key_of_name("default", "svc/web")
