@@ -10,6 +10,8 @@ from pathlib import Path
 
 #: sun_path holds 108 bytes; HAProxy appends a temporary suffix to the paths it binds.
 _LONGEST_SOCKET_FOLDER = 80
+#: Where a new engine's API listens unless another one does.
+USUAL_API_PORT = 6443
 
 
 @dataclass(frozen=True, slots=True)

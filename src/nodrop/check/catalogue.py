@@ -372,6 +372,7 @@ _CARDS = (
         statements=("S15",),
     ),
     Card("ND703", "wrong-type", "A value of the wrong type", "error"),
+    Card("ND704", "refused", "A name that the API refuses, or a field that it misses", "error"),
 )
 
 #: Every rule by its id.

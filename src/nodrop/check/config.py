@@ -91,7 +91,7 @@ def rule_ids(value: object) -> tuple[str, ...]:
         raise ValueError('must be a list of rule ids such as ["ND301"]')
     for one in value:
         if not one or not any(rule.startswith(one) for rule in CATALOGUE):
-            raise ValueError(f"{one!r} is no rule and no beginning of one (ND101 to ND703)")
+            raise ValueError(f"{one!r} is no rule and no beginning of one (ND101 to ND704)")
     return tuple(value)
 
 

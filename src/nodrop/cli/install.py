@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def _unit(
 ) -> Unit:
     if run_as and user:
         raise Failure("--run-as needs --system", code=USAGE)
+    if run_as and not _is_known(run_as):
+        raise Failure(
+            f"--run-as {run_as}: this machine has no such user, so the unit would never start",
+            hint=f"make one first, for instance: useradd --system {run_as}",
+            code=USAGE,
+        )
     programs = os.environ.get("PATH", os.defpath) if user else _SYSTEM_PATH
     root = state or (default_state_dir() if user else SYSTEM_STATE)
     return Unit(
@@ -100,6 +107,15 @@ def _unit(
         arguments=serve_arguments,
         run_as=run_as,
     )
+
+
+def _is_known(user: str) -> bool:
+    """By name, or by number as systemd takes it too."""
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return user.isdecimal()
+    return True
 
 
 def _write(unit: Unit) -> None:

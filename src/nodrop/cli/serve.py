@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     "--api-port",
     type=click.IntRange(0, 65535),
     default=None,
-    help="Port of the Kubernetes API on 127.0.0.1; 0 takes a free one. Default: 6443.",
+    help="Port of the Kubernetes API on 127.0.0.1; 0: a free one. Default: 6443 or a free one.",
 )
 @click.option(
     "--bind",

@@ -23,12 +23,22 @@ _PORTION = 16  # seeds a process gets at a time
 
 @click.command(hidden=True)
 @click.argument("seed", type=int, required=False)
-@click.option("--seeds", "count", type=int, help="Run so many seeds and print a summary.")
-@click.option("--minutes", type=float, help="Run seed after seed for so long.")
+@click.option(
+    "--seeds", "count", type=click.IntRange(1), help="Run so many seeds and print a summary."
+)
+@click.option(
+    "--minutes", type=click.FloatRange(0, min_open=True), help="Run seed after seed for so long."
+)
 @click.option("--from", "first", type=int, default=1, show_default=True, help="The first seed.")
 @click.option("--no-faults", is_flag=True, help="Users act, but nothing goes wrong.")
-@click.option("--file", "path", type=click.Path(exists=True, path_type=Path), help="Replay a file.")
-@click.option("--workers", type=int, default=os.cpu_count() or 1, help="Processes for --seeds.")
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Replay a file.",
+)
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1,
+              help="Processes for --seeds.")  # fmt: skip
 def sim(
     seed: int | None,
     count: int | None,
@@ -48,7 +58,10 @@ def sim(
         in_time = _until(seeds, None if minutes is None else minutes * 60)
         sys.exit(_many(in_time, faults=not no_faults, workers=workers))
     if path is not None:
-        scenario = read_seed_file(path)
+        try:
+            scenario = read_seed_file(path)
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"{path} is no seed file: {error}") from error
     elif seed is not None:
         scenario = scenario_of(seed, with_faults=not no_faults)
     else:

@@ -44,7 +44,7 @@ async def top(
     """Show CPU, memory, requests a second, p50 and p99 of pods and services, live.
 
     Rates are over the last 15 seconds, p50 and p99 over the last minute and a sample of the
-    requests. Ctrl-C ends it.
+    requests: p50 from 5 on, p99 from 20 on. Ctrl-C ends it.
     """
     from rich.console import Console
 

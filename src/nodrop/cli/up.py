@@ -119,7 +119,11 @@ class _Report:
 @click.option("--no-wait", is_flag=True, help="Apply and return; do not follow the rollout.")
 @click.option("--http-port", type=_PORT, help="Port of the Ingress (80, else 8080; 0: a free one).")
 @click.option("--https-port", type=_PORT, help="The same for TLS (443, else 8443).")
-@click.option("--api-port", type=_PORT, help="Port of the Kubernetes API (6443; 0: a free one).")
+@click.option(
+    "--api-port",
+    type=_PORT,
+    help="Port of the Kubernetes API (6443, else a free one; 0: a free one).",
+)
 @click.option(
     "--bind",
     multiple=True,
@@ -217,12 +221,15 @@ async def _up(
 
 async def _engine(report: _Report, state: StateDir, ports: _Ports) -> tuple[Obj, bool]:
     from nodrop.cli.background import ensure_engine, refused_options, refused_settings
+    from nodrop.statedir import USUAL_API_PORT
 
     engine, started = await ensure_engine(state, ports.arguments())
     if started:
         report.say(f"engine started (pid {engine['pids']['engine']}, state {state.root})")
         if hint := engine["http"].get("hint"):
             report.say(f"hint: {hint}")
+        if ports.api_port is None and (port := engine["api"]["port"]) != USUAL_API_PORT:
+            report.say(f"hint: its API is at port {port}, not {USUAL_API_PORT}")
     elif refused := refused_options(
         engine,
         http_port=ports.http_port,

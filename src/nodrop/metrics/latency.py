@@ -40,6 +40,10 @@ class Durations:
             found.append((bound, float(total)))
         return found
 
+    def count(self, now_s: float) -> int:
+        """How many ended within the window."""
+        return sum(now_s - at <= WINDOW_S for at, _took in self.newest)
+
     def quantiles(self, *shares: float, now_s: float) -> list[float | None]:
         """Quantiles of what ended within the window; None when nothing did."""
         recent = sorted(took for at, took in self.newest if now_s - at <= WINDOW_S)

@@ -8,15 +8,18 @@ import msgspec
 
 from nodrop.metrics.collector import Labels
 from nodrop.metrics.directory import PodName
-from nodrop.metrics.latency import Latency
+from nodrop.metrics.latency import K, Latency
 from nodrop.metrics.metrics import Look
 from nodrop.metrics.usage import Usage
 from nodrop.proxy.haproxy.stats import add
 from nodrop.proxy.protocol import NO_STATS, PoolStats
 
+#: Which quantiles are told, and how many durations each needs to mean anything.
+_LEAST_SAMPLES = {0.5: 5, 0.99: 20}
+
 
 class ServiceRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A port of a Service. Quantiles are None when no sampled request ended of late."""
+    """A port of a Service. Quantiles are None when too few sampled requests ended of late."""
 
     namespace: str
     service: str
@@ -75,7 +78,7 @@ def _service(
     labels: Labels, looks: Sequence[Look], latency: Latency[Labels], now_s: float
 ) -> ServiceRow:
     before, now = (look.traffic["service"].get(labels, NO_STATS) for look in (looks[0], looks[-1]))
-    p50, p99 = _quantiles(latency, [labels], now_s)
+    p50, p99 = quantiles_of(latency, [labels], now_s)
     return ServiceRow(
         namespace=labels[0],
         service=labels[1],
@@ -93,7 +96,7 @@ def _pod(
 ) -> PodRow:
     keys = [labels for labels in looks[-1].traffic["pod"] if _is(labels, pod)]
     before, now = (_sum(look, keys) for look in (looks[0], looks[-1]))
-    p50, p99 = _quantiles(latency, keys, now_s)
+    p50, p99 = quantiles_of(latency, keys, now_s)
     used = usage.of_pod(pod.uid)
     return PodRow(
         namespace=pod.namespace,
@@ -131,16 +134,19 @@ def _rate(before: int, now: int, looks: Sequence[Look]) -> float:
     return round(max(0, now - before) / window_s, 2) if window_s > 0 else 0.0
 
 
-def _quantiles(
-    latency: Latency[Labels], keys: Iterable[Labels], now_s: float
+def quantiles_of(
+    latency: Latency[K], keys: Iterable[K], now_s: float
 ) -> tuple[float | None, float | None]:
     """Of the busiest key: quantiles of several can't be added up."""
     found = [latency.by_key[key] for key in keys if key in latency.by_key]
     if not found:
         return None, None
     busiest = max(found, key=lambda one: len(one.newest))
+    known = busiest.count(now_s)
     p50, p99 = (
-        None if took is None else round(took * 1000, 1)
-        for took in busiest.quantiles(0.5, 0.99, now_s=now_s)
+        None if took is None or known < least else round(took * 1000, 1)
+        for took, least in zip(
+            busiest.quantiles(*_LEAST_SAMPLES, now_s=now_s), _LEAST_SAMPLES.values(), strict=True
+        )
     )
     return p50, p99

@@ -42,18 +42,17 @@ from nodrop.wiring.handover import (
 )
 from nodrop.wiring.issuing import issue_apart
 from nodrop.wiring.listening import (
+    API_HOST,
     IngressSockets,
     check_addresses,
     follow_addresses,
+    listen_api,
     listen_for_ingress,
 )
 from nodrop.wiring.parts import EngineOptions, Parts, build
 from nodrop.wiring.rehearsal import Rehearsal, grace_of, owner_gone, read_rehearsal
 
 log = logging.getLogger(__name__)
-
-_API_HOST = "127.0.0.1"
-_API_PORT = 6443
 
 
 class Engine:
@@ -189,30 +188,22 @@ class Engine:
         if not port:
             return None
         try:
-            await self._metrics_server.start(parts.metrics, _API_HOST, port)
+            await self._metrics_server.start(parts.metrics, API_HOST, port)
         except OSError as error:
             raise EngineFailure(
-                f"metrics port {port} on {_API_HOST} can't be listened on: "
+                f"metrics port {port} on {API_HOST} can't be listened on: "
                 f"{error.strerror or error}",
                 hint="choose another with --metrics-port PORT, or 0 for none",
             ) from error
         return port
 
     async def _listen_api(self, server: ApiServer, settings: Settings | None) -> int:
-        """Listen where we did before, so that a kubeconfig that was copied stays good."""
-        asked = self._options.api_port
-        port = asked or (settings.api_port if settings else (_API_PORT if asked is None else 0))
-        try:
-            return await server.start(_API_HOST, port)
-        except OSError as error:
-            raise EngineFailure(
-                f"API port {port} on {_API_HOST} can't be listened on: {error.strerror or error}",
-                hint="choose another with --api-port PORT, or 0 for a free one",
-            ) from error
+        before = settings.api_port if settings else None
+        return await listen_api(server, asked=self._options.api_port, before=before)
 
     def _write_kubeconfig(self, port: int, token: str) -> None:
         ca_pem = (self._state.pki / "ca.crt").read_text()
-        server = f"https://{_API_HOST}:{port}"
+        server = f"https://{API_HOST}:{port}"
         text = render_kubeconfig(server=server, ca_pem=ca_pem, token=token)
         write_atomically(self._state.kubeconfig, text.encode())
 
@@ -226,7 +217,7 @@ class Engine:
         bind: Sequence[str],
         rehearsal: Rehearsal | None,
     ) -> None:
-        file = EngineFile(self._state, keeper, api=(_API_HOST, api_port), ingress=ingress)
+        file = EngineFile(self._state, keeper, api=(API_HOST, api_port), ingress=ingress)
 
         def listen_on(sockets: IngressSockets) -> None:
             file.ingress = sockets

@@ -1,4 +1,4 @@
-"""Which addresses and ports the Ingress listens on, how it follows the machine's addresses."""
+"""Where Ingress and API listen, and how the Ingress follows the machine's addresses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from pathlib import Path
 
 import psutil
 
+from nodrop.apiserver.app import ApiServer
 from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.statedir import USUAL_API_PORT
 from nodrop.wiring.files import EngineFailure
 
 log = logging.getLogger(__name__)
 
+API_HOST = "127.0.0.1"
 _FIRST_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 _LOOK_EVERY_S = 5.0
 _NO_SUCH_ADDRESS = errno.errorcode[errno.EADDRNOTAVAIL]
@@ -263,3 +266,23 @@ def _refusal(scheme: Scheme, port: int, error: KeeperFailure) -> str:
         first = _FIRST_UNPRIVILEGED.read_text().strip()
         return f"{scheme.name} port {port} is only for root here (below {first})"
     return f"{scheme.name} port {port} is in use"
+
+
+async def listen_api(server: ApiServer, *, asked: int | None, before: int | None) -> int:
+    """The port of the API: as asked (0: a free one), else as before, so that a kubeconfig that was
+    copied stays good, else the usual one, or a free one where that is taken.
+
+    Raises EngineFailure when a port that was asked for, or was ours before, can't be had.
+    """
+    port = asked or (before if before is not None else USUAL_API_PORT if asked is None else 0)
+    try:
+        return await server.start(API_HOST, port)
+    except OSError as error:
+        if asked is None and before is None and error.errno == errno.EADDRINUSE:
+            free = await server.start(API_HOST, 0)
+            log.warning("API port %d is taken: this engine's API is at %d", port, free)
+            return free
+        raise EngineFailure(
+            f"API port {port} on {API_HOST} can't be listened on: {error.strerror or error}",
+            hint="choose another with --api-port PORT, or 0 for a free one",
+        ) from error

@@ -36,10 +36,10 @@ def test_a_unit_of_a_user() -> None:
 
 
 def test_a_unit_of_the_machine() -> None:
-    found = printed("--system", "--run-as", "web")
+    found = printed("--system", "--run-as", "nobody")
     assert f"--state {SYSTEM_STATE}" in found["ExecStart"]
     assert found["AmbientCapabilities"] == "CAP_NET_BIND_SERVICE"
-    assert (found["User"], found["StateDirectory"]) == ("web", "nodrop")
+    assert (found["User"], found["StateDirectory"]) == ("nobody", "nodrop")
     assert found["WantedBy"] == "multi-user.target"
 
 
@@ -49,6 +49,7 @@ def test_a_unit_of_the_machine() -> None:
         ((), "--user or --system"),
         (("--user", "--system"), "--user or --system"),
         (("--user", "--run-as", "web"), "--run-as needs --system"),
+        (("--system", "--run-as", "nosuchuser"), "--run-as nosuchuser: this machine has no such"),
         (("--user", "--name", "web"), "must begin with nodrop"),
         (("--user", "--name", "nodrop/../x"), "must begin with nodrop"),
     ],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Collection, Mapping
 from typing import cast
 
 import pytest
 
+from nodrop.apiserver.app import ApiServer
 from nodrop.keeper.protocol import Keeper, KeeperFailure
 from nodrop.wiring import listening
 from nodrop.wiring.files import EngineFailure
@@ -16,6 +18,7 @@ from nodrop.wiring.listening import (
     check_addresses,
     drop_unused,
     follow_addresses,
+    listen_api,
     listen_for_ingress,
 )
 
@@ -177,3 +180,49 @@ def test_what_can_not_be_bound_is_refused(address: str, says: str) -> None:
 
 def test_addresses_are_normalised() -> None:
     assert check_addresses(["::0001", "127.0.0.1", "::1"]) == ("::1", "127.0.0.1")
+
+
+class _Server:
+    """Refuses the ports that are taken; a free one is 50000."""
+
+    def __init__(self, taken: int, code: int = errno.EADDRINUSE) -> None:
+        self.taken, self.code = taken, code
+
+    async def start(self, host: str, port: int) -> int:
+        if port == self.taken:
+            raise OSError(self.code, "no")
+        return port or 50_000
+
+
+@pytest.mark.parametrize(
+    ("taken", "asked", "before", "port"),
+    [
+        (0, None, None, 6443),
+        (6443, None, None, 50_000),  # another engine's
+        (6443, 7000, None, 7000),
+        (6443, None, 7001, 7001),
+        (6443, 0, None, 50_000),
+    ],
+)
+async def test_a_second_engine_finds_a_port_for_its_api(
+    taken: int, asked: int | None, before: int | None, port: int
+) -> None:
+    server = cast("ApiServer", _Server(taken or -1))
+    assert await listen_api(server, asked=asked, before=before) == port
+
+
+@pytest.mark.parametrize(
+    ("asked", "before", "code"),
+    [
+        (6443, None, errno.EADDRINUSE),  # it was asked for
+        (None, 6443, errno.EADDRINUSE),  # kubeconfigs were copied
+        (None, None, errno.EACCES),
+    ],
+)
+async def test_an_api_port_that_can_not_be_had_is_an_error(
+    asked: int | None, before: int | None, code: int
+) -> None:
+    server = cast("ApiServer", _Server(6443, code))
+    with pytest.raises(EngineFailure, match="API port 6443") as failed:
+        await listen_api(server, asked=asked, before=before)
+    assert "--api-port" in failed.value.hint

@@ -10,8 +10,13 @@ from nodrop.check.position import Path
 from nodrop.check.rules.case import Case
 from nodrop.check.source import Document
 from nodrop.check.views import mapping
+from nodrop.model.defaults import apply_defaults
+from nodrop.model.errors import Cause
+from nodrop.model.kinds import Kind, kind_of
 from nodrop.model.meta import Obj
+from nodrop.model.validate import validate_create
 
+_REQUIRED = "FieldValueRequired"
 _NEAR = re.compile(r'did you mean "(.*)"\?')
 _PLACE = re.compile(r'it belongs at "(.*)"')
 
@@ -57,7 +62,29 @@ def wrong_type(case: Case) -> Iterator[Hit]:
             )
 
 
-RULES = {"ND701": unknown_field, "ND702": misplaced_field, "ND703": wrong_type}
+def refused(case: Case) -> Iterator[Hit]:
+    """What the API itself says about names, labels and fields that have to be there; other
+    values that it refuses have rules of their own."""
+    for document, findings in case.compared:
+        kind = kind_of(document.obj["apiVersion"], document.obj["kind"])
+        if kind is None or findings.wrong_types:
+            continue
+        for cause in _causes(document.obj, kind):
+            if cause.field.startswith("metadata.") or cause.reason == _REQUIRED:
+                yield Hit(
+                    document=document,
+                    path=_existing(path_of(cause.field, document.obj), document.obj),
+                    message=f"the API refuses {cause.field}: {_sentence(cause.message)}",
+                    mend="add it" if cause.reason == _REQUIRED else "give it another value",
+                )
+
+
+RULES = {
+    "ND701": unknown_field,
+    "ND702": misplaced_field,
+    "ND703": wrong_type,
+    "ND704": refused,
+}
 
 
 def path_of(path: str, obj: Obj) -> Path:
@@ -87,6 +114,30 @@ def path_of(path: str, obj: Obj) -> Path:
 
 
 # Private
+
+
+def _causes(obj: Obj, kind: Kind) -> list[Cause]:
+    """Why the API would refuse to create the object, in the default namespace if in none."""
+    whole = obj
+    if kind.namespaced:
+        whole = {**obj, "metadata": {"namespace": "default", **mapping(obj.get("metadata"))}}
+    return validate_create(apply_defaults(whole))
+
+
+def _existing(path: Path, obj: Obj) -> Path:
+    """The part of a path that is in the object: what is missing has no place of its own."""
+    here: object = obj
+    for number, step in enumerate(path):
+        found = isinstance(here, list) and isinstance(step, int) and step < len(here)
+        if not found and not (isinstance(here, dict) and step in here):
+            return path[:number]
+        here = here[step]  # type: ignore[index]
+    return path
+
+
+def _sentence(message: str) -> str:
+    """Upstream's words for people: the value is in sight, and so is the rule without its regex."""
+    return message.partition(" (e.g. ")[0]
 
 
 def _renamed(document: Document, path: Path, name: str) -> tuple[Change, ...]:
