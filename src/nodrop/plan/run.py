@@ -116,7 +116,9 @@ async def _running(world: PlanWorld) -> AsyncIterator[None]:
 
 
 def _at_rest(world: PlanWorld, change: Change) -> bool:
-    return all(_Rollout(world, key).settled() for key in change.deployments)
+    """Those that will be multiplied have their one pod, whether they change or not."""
+    keys = {*change.deployments, *(world.api.postponed or ())}
+    return all(_Rollout(world, key).settled() for key in keys)
 
 
 async def _roll(world: PlanWorld, change: Change, longest_s: float) -> tuple[Course, ...]:

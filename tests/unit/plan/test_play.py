@@ -144,6 +144,22 @@ def test_twice_the_same_plan() -> None:
     assert _plan(objects) == _plan(objects)
 
 
+def test_a_deployment_that_only_the_old_manifests_hold_disturbs_nothing() -> None:
+    (other,) = _objects(3, strategy=_rolling(1, 0))[:1]
+    (fresh,) = _objects(2, strategy=_rolling(1, 0))[:1]
+    fresh["metadata"] = {**fresh["metadata"], "name": "fresh"}
+
+    async def before(api: PlanApi) -> None:
+        await api.create(other)
+
+    async def apply(api: PlanApi) -> None:
+        await api.create(fresh)
+
+    key = key_of(fresh)
+    (course,) = play(Change(before=before, apply=apply, deployments=[key]), _ASSUMED)
+    assert len([pod for pod in course.pods if pod.ready_s is not None]) == 2
+
+
 def test_each_pod_can_have_its_own_start() -> None:
     objects = _objects(2, strategy=_rolling(2, 0))
     web = key_of(objects[0])
