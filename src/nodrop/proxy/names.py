@@ -67,7 +67,7 @@ async def system_lookup(host: str) -> Answer:
             found = _ask(host), None
         except Unresolved as error:
             found = None, error
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
             loop.call_soon_threadsafe(settle, *found)
 
     threading.Thread(target=look, name=f"lookup {host}", daemon=True).start()

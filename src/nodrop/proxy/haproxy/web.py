@@ -69,6 +69,9 @@ def web_maps(table: RoutingTable, slots: Slots) -> dict[str, dict[str, str]]:
 _HOST = "req.hdr(host),host_only,rtrim(.),lower"
 _LOST = "!{ var(txn.slot) -m found }"
 
+#: Names of headers that only a proxy may set.
+_CLAIMED = "^(x[-_]forwarded|x[-_]real[-_]ip$|forwarded$)"
+
 _UNROUTED = [
     "backend unrouted",
     '  http-request return status 404 content-type text/plain lf-string "nodrop: no Ingress rule'
@@ -80,18 +83,14 @@ def _forwarded(scheme: str) -> list[str]:
     """What the pod is told about the client; what the client claims itself is dropped.
 
     Also with underscores in any place: CGI and WSGI make the same variable of ``X-Forwarded_For``.
+    One expression for all (names are in lower case) and the option cost less than a rule for each.
     """
     return [
-        "  http-request del-header x-forwarded -m beg",
-        "  http-request del-header x_forwarded -m beg",
-        "  http-request del-header x-real_ip",
-        "  http-request del-header x_real-ip",
-        "  http-request del-header x_real_ip",
-        "  http-request del-header forwarded",
-        "  http-request add-header X-Forwarded-For %[src]",
+        f"  http-request del-header '{_CLAIMED}' -m reg",
+        "  option forwardfor",
         f"  http-request add-header X-Forwarded-Proto {scheme}",
         "  http-request add-header X-Forwarded-Host %[req.hdr(host)]",
-        "  http-request set-header X-Real-IP %[src]",
+        "  http-request add-header X-Real-IP %[src]",
     ]
 
 
