@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from nodrop.model.kinds import EVENT
+from nodrop.model.meta import Obj
 from tests.system.harness import apply
 from tests.system.site import HOST, Recorded, Site, ingress, statuses
 
@@ -307,3 +309,61 @@ async def test_a_body_beyond_the_ingress_limit_is_refused_unread(site: Site) -> 
         assert await site.send(post("/fits", f"Content-Length: {len(body)}", body=body)) == [200]
     await apply(site.engine, [ingress()], wait=True)
     assert site.recorded("/large") == []
+
+
+def named(name: str, host: str, port: int) -> list[Obj]:
+    """An ExternalName, and an Ingress that sends ``/NAME`` of any host there."""
+    target = {"service": {"name": name, "port": {"number": port}}}
+    rule = {"path": f"/{name}", "pathType": "Prefix", "backend": target}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"type": "ExternalName", "externalName": host},
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"rules": [{"host": "names.test", "http": {"paths": [rule]}}]},
+        },
+    ]
+
+
+async def test_names_lead_to_pods_and_other_programs_and_never_back_here(site: Site) -> None:
+    """ExternalName: a circle is refused with an Event; what has no address is 503 by itself."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def ask(path: str) -> list[int]:
+        head = f"GET {path} HTTP/1.1\r\nHost: names.test\r\nConnection: close\r\n\r\n"
+        return await site.send(head.encode())
+
+    async def events() -> str:
+        async with site.engine.client() as client:
+            found = (await client.list(EVENT)).items
+        return "\n".join(one["message"] for one in found if "ExternalName" in one["reason"])
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    other: int = server.sockets[0].getsockname()[1]
+    async with site.bystanders():
+        documents = [
+            *named("pods", "public.default.svc", 80),
+            *named("other", "localhost", other),
+            *named("circle", "localhost", site.port),
+            *named("nobody", "nobody.invalid", 80),
+        ]
+        await apply(site.engine, documents)
+        async with asyncio.timeout(60):
+            while await ask("/pods") != [200] or await ask("/other") != [200]:
+                await asyncio.sleep(0.05)
+            while await ask("/circle") != [503] or await ask("/nobody") != [503]:
+                await asyncio.sleep(0.05)
+            while "round in a circle" not in (said := await events()) or "nobody" not in said:
+                await asyncio.sleep(0.05)
+    server.close()
+    assert [one.path for one in site.recorded("GET /pods ")][-1:] == ["/pods"]

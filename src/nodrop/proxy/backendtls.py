@@ -32,10 +32,15 @@ class PlannedTls:
 
 
 def plan_backend_tls(
-    asked: Iterable[Asked], secrets: Iterable[Obj], before: Mapping[str, str]
+    asked: Iterable[Asked],
+    secure: Collection[ServicePort],
+    secrets: Iterable[Obj],
+    before: Mapping[str, str],
 ) -> PlannedTls:
-    """``asked`` come oldest first; ``before`` are authorities in use. Names that were not asked for
-    are empty: the host's own, or the Service's."""
+    """``asked`` come oldest first; ``secure`` pools speak TLS, ``before`` are authorities in use.
+
+    Names that were not asked for are empty: the host's own, or the Service's.
+    """
     planned = PlannedTls()
     by_key = {_key(secret): secret for secret in secrets}
     rules: dict[ServicePort, TlsRule] = {}
@@ -46,6 +51,13 @@ def plan_backend_tls(
     ]
     for ingress, rule, pools in sorted(wishes, key=lambda wish: not wish[1].secret):
         for pool in sorted(set(pools)):
+            if rule.secret and pool not in secure:
+                text = (
+                    f"proxy-ssl-verify has no effect on {pool}: its port speaks no TLS; say so in "
+                    "the Service's port (appProtocol: https)"
+                )
+                planned.findings.append(Finding.about(ingress, Reason.UNSUPPORTED, text))
+                continue
             if rules.setdefault(pool, rule) != rule:
                 text = f"TLS to the pods of {pool} is spoken as another Ingress asks for"
                 planned.findings.append(Finding.about(ingress, Reason.UNSUPPORTED, text))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nodrop.events import Reason
@@ -12,8 +12,9 @@ from nodrop.model.ingresspaths import BadPath, RulePath, read_path
 from nodrop.model.meta import Obj
 from nodrop.proxy.backendtls import PlannedTls, plan_backend_tls
 from nodrop.proxy.certificates import plan_certificates
+from nodrop.proxy.external import plan_externals
 from nodrop.proxy.findings import Finding
-from nodrop.proxy.pools import port_numbers
+from nodrop.proxy.pools import plan_protocols, port_numbers
 from nodrop.proxy.protocol import (
     UNMATCHED,
     Canary,
@@ -59,8 +60,7 @@ def plan_routes(sources: Sources) -> Routes:
     for ingress, options in asked:
         if options.canary is not None:
             _add_canary(routes, ingress, options.canary, ports)
-    wishes = [(ingress, options, _pools_of(ingress, ports)) for ingress, options in asked]
-    routes.tls = plan_backend_tls(wishes, sources.secrets, sources.authorities)
+    routes.tls = _plan_tls(asked, ports, sources)
     routes.findings += routes.tls.findings
     return routes
 
@@ -192,6 +192,19 @@ def _paths(ingress: Obj) -> Iterator[tuple[str, str, Obj]]:
         host = (rule.get("host") or "").lower()
         for at, entry in enumerate((rule.get("http") or {}).get("paths") or ()):
             yield f"spec.rules[{index}].http.paths[{at}]", host, entry
+
+
+def _plan_tls(
+    asked: Iterable[tuple[Obj, IngressOptions]], ports: Ports, sources: Sources
+) -> PlannedTls:
+    wishes = [(one, options, _pools_of(one, ports)) for one, options in asked if options.tls]
+    if not wishes:
+        return PlannedTls()
+    pools = [pool for _, _, pools in wishes for pool in pools]
+    external = plan_externals(sources.services, pools).protocols
+    protocols = {**plan_protocols(sources.services), **external}
+    speaking = {pool for pool, protocol in protocols.items() if protocol == "https"}
+    return plan_backend_tls(wishes, speaking, sources.secrets, sources.authorities)
 
 
 def _pools_of(ingress: Obj, ports: Ports) -> list[ServicePort]:

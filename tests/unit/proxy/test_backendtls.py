@@ -73,6 +73,9 @@ def test_to_a_port_without_tls_none_of_it_applies() -> None:
         Sources(services=[service(port=443)], slices=plain.slices, ingresses=[CHECKED])
     )
     assert {backend.tls for backend in table.pools[WEB]} <= {None}
+    unsafe = Sources(services=[service(port=443)], ingresses=[CHECKED], secrets=(secret(),))
+    (finding,) = plan_routes(unsafe).findings
+    assert "its port speaks no TLS; say so in the Service's port" in finding.text
 
 
 @pytest.mark.parametrize(
