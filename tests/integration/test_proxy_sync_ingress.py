@@ -12,6 +12,7 @@ from nodrop.client.cache import Cache
 from nodrop.clock import Clock
 from nodrop.proxy.memory import MemoryProxy
 from nodrop.proxy.protocol import Applied, Certificate, RoutingTable
+from nodrop.proxy.reports import report_cuts
 from nodrop.proxy.sync import KINDS, ProxySync
 from tests.unit.proxy.objects import ObjectFeed, ingress, path, service
 from tests.unit.proxy.test_routes import secret
@@ -131,3 +132,18 @@ async def test_annotations_are_told_once_and_again_when_they_change() -> None:
         again = (await told(feed, sync, 3))[2:]
         assert [reason for _, reason, _ in again] == ["InvalidAnnotation"]
         assert '"bigger"' in again[0][2]
+
+
+async def test_what_a_replaced_proxy_had_to_cut_is_told_of_the_node() -> None:
+    feed, cuts = ObjectFeed(), asyncio.Queue[str]()
+    feed.put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "here"}})
+    telling = asyncio.create_task(report_cuts(cuts, feed))
+    cuts.put_nowait("2 long-lived connections were closed")
+    async with asyncio.timeout(20):
+        while not feed.emitted:
+            await asyncio.sleep(0.005)
+    telling.cancel()
+    await asyncio.gather(telling, return_exceptions=True)
+    (event,) = feed.emitted
+    assert (event.regarding["metadata"]["name"], event.reason) == ("here", "DrainCut")
+    assert event.message == "2 long-lived connections were closed"
