@@ -223,3 +223,19 @@ def test_ports_whose_connections_stay_open(name: str, expected: str) -> None:
     assert text.startswith(expected)
     assert bool(text) is bool(expected)
     assert told(container={"ports": ports}, pod={"terminationGracePeriodSeconds": 90}) == ""
+
+
+@pytest.mark.parametrize(
+    ("parts", "field"),
+    [
+        ({"spec": {"selector": None}}, "spec.selector: Required value"),
+        ({"spec": {"template": None}}, "spec.template: Required value"),
+        ({"container": {"name": None}}, "spec.template.spec.containers[0].name: Required value"),
+        ({}, ""),
+    ],
+)
+def test_what_the_api_misses(parts: dict[str, Any], field: str) -> None:
+    """The API server's own words: it is the same code."""
+    refusals = [line for line in told(**parts).splitlines() if line.startswith("ND704")]
+    assert len(refusals) == bool(field)
+    assert all(f"the API refuses {field}. add it" in line for line in refusals)
