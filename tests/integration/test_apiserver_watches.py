@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from nodrop.apiserver import revocation, watching
+from nodrop.apiserver import reader, revocation
 from nodrop.apiserver.limits import Limits
 from nodrop.apiserver.users import Users
 from nodrop.cli.user import binding_of
@@ -131,7 +131,7 @@ async def test_who_reads_nothing_is_cut_off_and_others_go_on(
     served: Served, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for it is bounded, and then gone; the one watch she may have is free again."""
-    monkeypatch.setattr(watching, "_TAKEN_WITHIN_S", 0.3)
+    monkeypatch.setattr(reader, "_TAKEN_WITHIN_S", 0.3)
     token = ann(served)
     owner = await http.get(f"{CONFIGMAPS}?watch=1", headers=bearer(served.token))
     stuck = await asyncio.to_thread(watch_and_read_nothing, served, token)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from contextlib import aclosing
 
 from aiohttp import web
 
 from nodrop.apiserver.parameters import ListOptions
+from nodrop.apiserver.reader import Reader
 from nodrop.apiserver.rendering import (
     PlainRendering,
     Rendering,
@@ -26,8 +26,6 @@ _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _REMEMBERED_LINES = 256
 #: How many events more one write takes along: bounded, since each watcher has a copy then.
 _MOST_AT_ONCE = 127
-#: A client that takes nothing for so long is cut off: its watch is of no use to it.
-_TAKEN_WITHIN_S = 60.0
 #: How many turns of the loop an event may take from its commit to our iterator.
 _TURNS = 10
 
@@ -73,16 +71,18 @@ class WatchStream:
         events = self._registry.watch(self._kind, options.scope, since=since)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
+        reader, transport = Reader(response), request.transport
+        assert transport is not None, "it has just been written to"
         try:
-            await self._answer(response, options, first, marked, events)
-        except ConnectionResetError:  # the client has gone, or takes nothing
-            if request.transport is not None:
-                request.transport.abort()
+            with reader.or_cut(transport.abort):
+                await self._answer(reader, options, first, marked, events)
+        except ConnectionResetError:
+            pass  # the client has gone
         return response
 
     async def _answer(
         self,
-        response: web.StreamResponse,
+        reader: Reader,
         options: ListOptions,
         first: tuple[Obj, ...],
         marked: Revision | None,
@@ -91,14 +91,14 @@ class WatchStream:
         """All of the answer's body. Raises ConnectionResetError."""
         try:
             async with asyncio.timeout(options.timeout_s):
-                await self._send_first(response, first, marked)
-                await self._pump(response, events, bookmarks=options.bookmarks)
+                await self._send_first(reader, first, marked)
+                await self._pump(reader, events, bookmarks=options.bookmarks)
         except TimeoutError:
             if options.bookmarks:
-                await self._bookmark(response)
+                await self._bookmark(reader)
         except ApiError as error:
-            await _send(response, self._rendering.event("ERROR", error.to_status()))
-        await _taken(response.write_eof())
+            await reader.send(self._rendering.event("ERROR", error.to_status()))
+        await reader.end()
 
     def _start(self, options: ListOptions) -> tuple[tuple[Obj, ...], Revision]:
         """What to send as ADDED first, and the revision to go on from.
@@ -116,7 +116,7 @@ class WatchStream:
         return page.items, page.revision
 
     async def _send_first(
-        self, response: web.StreamResponse, first: tuple[Obj, ...], marked: Revision | None
+        self, reader: Reader, first: tuple[Obj, ...], marked: Revision | None
     ) -> None:
         """The state as it is; at ``marked`` a bookmark says that this was all of it."""
         lines = [self._rendering.event("ADDED", obj) for obj in first]
@@ -125,11 +125,11 @@ class WatchStream:
             bookmark["metadata"]["annotations"] = {_INITIAL_EVENTS_END: "true"}
             lines.append(self._rendering.event("BOOKMARK", bookmark))
         if lines:
-            await _send(response, b"".join(lines))
+            await reader.send(b"".join(lines))
 
     async def _pump(
         self,
-        response: web.StreamResponse,
+        reader: Reader,
         events: Events,
         *,
         bookmarks: bool,
@@ -137,8 +137,8 @@ class WatchStream:
         try:
             async with asyncio.TaskGroup() as group:
                 if bookmarks:
-                    ticking = group.create_task(self._bookmarks(response), name="bookmarks")
-                await self._forward(response, events)
+                    ticking = group.create_task(self._bookmarks(reader), name="bookmarks")
+                await self._forward(reader, events)
                 if bookmarks:
                     ticking.cancel()
         except* ApiError as failures:
@@ -146,24 +146,24 @@ class WatchStream:
         except* ConnectionResetError as failures:
             raise failures.exceptions[0] from None
 
-    async def _forward(self, response: web.StreamResponse, events: Events) -> None:
+    async def _forward(self, reader: Reader, events: Events) -> None:
         """Whoever lags gets what has come meanwhile in one write: each costs a TLS record."""
         shared = isinstance(self._rendering, PlainRendering)
         line = self._lines.line if shared else self._line
         async with aclosing(events):
             async for event in events:
                 more = events.waiting(_MOST_AT_ONCE)
-                await _send(response, b"".join(map(line, (event, *more))))
+                await reader.send(b"".join(map(line, (event, *more))))
 
     def _line(self, event: WatchEvent) -> bytes:
         return self._rendering.event(event.type, event.obj)
 
-    async def _bookmarks(self, response: web.StreamResponse) -> None:
+    async def _bookmarks(self, reader: Reader) -> None:
         while True:
             await asyncio.sleep(_BOOKMARK_EVERY_S)
-            await self._bookmark(response)
+            await self._bookmark(reader)
 
-    async def _bookmark(self, response: web.StreamResponse) -> None:
+    async def _bookmark(self, reader: Reader) -> None:
         """Tell a revision up to which this client has had everything.
 
         Commits reach a watcher's queue at once, and its iterator within a few turns of the loop;
@@ -172,7 +172,7 @@ class WatchStream:
         revision = self._registry.revision()
         for _ in range(_TURNS):
             await asyncio.sleep(0)
-        await _send(response, self._rendering.event("BOOKMARK", self._bookmark_at(revision)))
+        await reader.send(self._rendering.event("BOOKMARK", self._bookmark_at(revision)))
 
     def _bookmark_at(self, revision: Revision) -> Obj:
         return {
@@ -180,19 +180,6 @@ class WatchStream:
             "apiVersion": self._kind.api_version,
             "metadata": {"resourceVersion": str(revision), "creationTimestamp": None},
         }
-
-
-async def _send(response: web.StreamResponse, data: bytes) -> None:
-    await _taken(response.write(data))
-
-
-async def _taken(writing: Awaitable[None]) -> None:
-    """Wait until the client takes it; raises ConnectionResetError when it has gone or won't."""
-    try:
-        async with asyncio.timeout(_TAKEN_WITHIN_S):
-            await writing
-    except TimeoutError:
-        raise ConnectionResetError("the client takes nothing") from None
 
 
 def from_the_future(asked: Revision, latest: Revision) -> ApiError:

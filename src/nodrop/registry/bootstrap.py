@@ -7,9 +7,12 @@ from datetime import datetime
 
 from nodrop import __version__
 from nodrop.model.ingressclass import CLASS, CONTROLLER, DEFAULT_ANNOTATION
-from nodrop.model.meta import Obj, format_time
+from nodrop.model.meta import Obj, annotations_of, format_time
 from nodrop.registry.admission import PROTECTED_NAMESPACES
 from nodrop.registry.interface import Allocation
+
+#: "false" keeps a role as somebody wrote it.
+_AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 
 
 def initial_objects(
@@ -20,15 +23,36 @@ def initial_objects(
     return (*namespaces, _ingress_class(), _node(allocation, capacity, now))
 
 
-def refreshed_node(stored: Obj, node: Obj) -> Obj:
+def refreshed(stored: Obj, wanted: Obj) -> Obj:
+    """A stored object of the engine's own as this version wants it; most stay as they are."""
+    match wanted["kind"]:
+        case "Node":
+            return _refreshed_node(stored, wanted)
+        case "ClusterRole":
+            return _refreshed_role(stored, wanted)
+        case "ConfigMap":
+            return {**stored, "data": wanted["data"]}
+        case _:
+            return stored
+
+
+# Private
+
+
+def _refreshed_role(stored: Obj, role: Obj) -> Obj:
+    """The role with the rules that it lacks, as upstream does; an annotation forbids it."""
+    if annotations_of(stored).get(_AUTOUPDATE) == "false":
+        return stored
+    rules = stored.get("rules") or []
+    return {**stored, "rules": [*rules, *(rule for rule in role["rules"] if rule not in rules)]}
+
+
+def _refreshed_node(stored: Obj, node: Obj) -> Obj:
     """The stored Node with this engine's addresses and capacity; conditions keep their times."""
     spec = {**(stored.get("spec") or {}), **node["spec"]}
     status = {**(stored.get("status") or {}), **node["status"]}
     status["conditions"] = (stored.get("status") or {}).get("conditions") or status["conditions"]
     return {**stored, "spec": spec, "status": status}
-
-
-# Private
 
 
 def _namespace(name: str) -> Obj:

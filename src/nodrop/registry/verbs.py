@@ -16,7 +16,6 @@ from nodrop.model.kinds import (
     EVENT,
     EVICTION,
     KINDS,
-    NODE,
     POD,
     Kind,
 )
@@ -32,7 +31,7 @@ from nodrop.model.meta import (
 from nodrop.registry import checks
 from nodrop.registry.admission import Admission
 from nodrop.registry.apiaccess import account_key, add_token, mounts_token, root_ca
-from nodrop.registry.bootstrap import initial_objects, refreshed_node
+from nodrop.registry.bootstrap import initial_objects, refreshed
 from nodrop.registry.deletion import check_preconditions, is_released, plan_delete
 from nodrop.registry.eviction import check_eviction, evict
 from nodrop.registry.interface import (
@@ -359,15 +358,15 @@ class Registry:
             self._replace(key, freed, found.obj, dry_run=False)
 
     def ensure(self, wanted: Iterable[Obj]) -> None:
-        """Store what the engine itself needs where it is missing; refresh its Node."""
+        """Store what the engine itself needs where it is missing; refresh what is there."""
         for obj in wanted:
             key = key_of(obj)
             found = self._store.get(key)
             if found is None:
                 prepare_create(obj, now=self._clock.now(), rng=self._rng)
                 self._write(Write(key, checks.completed(key.kind, obj), ABSENT))
-            elif key.kind == NODE:
-                self._replace(key, refreshed_node(found.obj, obj), found.obj, dry_run=False)
+            else:
+                self._replace(key, refreshed(found.obj, obj), found.obj, dry_run=False)
 
 
 def _conflict(error: PreconditionFailed) -> ApiError:

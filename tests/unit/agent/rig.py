@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from nodrop.agent.agent import Agent
+from nodrop.agent.api_access import ApiAccess
 from nodrop.agent.folders import PodFolders
 from nodrop.agent.probers.protocol import Prober
 from nodrop.agent.runtime.protocol import ContainerId, Runtime
@@ -45,6 +46,7 @@ class Rig:
         pod_cidr: str,
         clock: Clock | None = None,
         volumes: VolumeStore | None = None,
+        api: ApiAccess | None = None,
         **settings: Any,
     ) -> None:
         self.clock = clock or SystemClock()
@@ -58,6 +60,7 @@ class Rig:
         self.traffic.release.set()
         self.on_bug: OnBug = raise_bug
         self.volumes: VolumeStore = volumes or NamedVolumes()
+        self.api = api
         self.runtime, self.prober, self.folders = runtime, prober, folders
         self.settings: dict[str, Any] = {
             "node": "localhost",
@@ -83,6 +86,7 @@ class Rig:
             settings=AgentSettings(**self.settings),
             volumes=self.volumes,
             on_bug=self.on_bug,
+            api=self.api,
         )
 
     @asynccontextmanager

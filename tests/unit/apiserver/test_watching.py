@@ -7,13 +7,13 @@ import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from aiohttp import web
 from multidict import MultiDict
 
 from nodrop.apiserver.parameters import list_options
+from nodrop.apiserver.reader import Reader
 from nodrop.apiserver.rendering import PlainRendering
 from nodrop.apiserver.watching import LineCache, WatchStream
 from nodrop.model.kinds import CONFIGMAP
@@ -30,14 +30,22 @@ class Client:
 
     reads: asyncio.Event = field(default_factory=asyncio.Event)
     taken: list[tuple[float, list[Obj]]] = field(default_factory=list)
+    cut_s: float | None = None
 
     async def write(self, data: bytes) -> None:
         lines = [msgspec.json.decode(line) for line in data.splitlines()]
         self.taken.append((asyncio.get_running_loop().time(), lines))
         await self.reads.wait()
 
+        if self.cut_s is not None:
+            raise ConnectionResetError
+
     async def write_eof(self) -> None:
         await self.reads.wait()
+
+    def cut(self) -> None:
+        self.cut_s = asyncio.get_running_loop().time()
+        self.reads.set()
 
     def types(self) -> list[list[str]]:
         return [[line["type"] for line in lines] for _, lines in self.taken]
@@ -52,13 +60,14 @@ async def watching(client: Client) -> AsyncIterator[Registry]:
     stream = WatchStream(registry, CONFIGMAP, PlainRendering(CONFIGMAP), LineCache())
     query = MultiDict({"watch": "1", "allowWatchBookmarks": "1"})
     options = list_options(query, "default")
-    response = cast(web.StreamResponse, client)
+    reader = Reader(client)
     events = registry.watch(CONFIGMAP, options.scope, since=registry.revision())
     async with asyncio.TaskGroup() as group:
-        answering: Coroutine[Any, Any, None] = stream._answer(response, options, (), None, events)
+        answering: Coroutine[Any, Any, None] = stream._answer(reader, options, (), None, events)
         answer = group.create_task(answering)
         await asyncio.sleep(0)
-        yield registry
+        with reader.or_cut(client.cut):
+            yield registry
         answer.cancel()
     store.close()
 
@@ -119,18 +128,21 @@ def test_one_write_is_bounded() -> None:
     run_virtual(scenario())
 
 
-def test_a_client_that_takes_nothing_is_cut_off_after_a_minute() -> None:
+def test_a_client_that_takes_nothing_is_cut_off_within_two_minutes() -> None:
     async def scenario() -> None:
-        client, cut_s = Client(), 0.0
+        client, over = Client(), False
         try:
             async with watching(client) as registry:
+                await asyncio.sleep(30)
                 make(registry, "a")
                 await asyncio.sleep(50)
                 make(registry, "b")
                 await asyncio.sleep(1000)
         except* ConnectionResetError:
-            cut_s = asyncio.get_running_loop().time() - client.taken[0][0]
-        assert client.types() == [["ADDED"]]
-        assert 60 <= cut_s < 61
+            over = True
+        assert over
+        assert client.types() == [["ADDED"], ["BOOKMARK"]]
+        assert client.cut_s is not None
+        assert 60 <= client.cut_s - client.taken[0][0] < 120
 
     run_virtual(scenario())
