@@ -80,13 +80,16 @@ class PodVolumes:
 
     async def keep_tokens(self) -> None:
         """Replace tokens before they end, until cancelled."""
+        said = ""
         while True:
             when = self._tokens.next_renewal()
             left_s = (when - self._pod.host.clock.now()).total_seconds() if when else _LOOK_EVERY_S
             if left_s > 0:
                 await asyncio.sleep(min(left_s, _LOOK_EVERY_S))
             elif failure := self.refresh():  # its account is gone: the token is worth nothing
-                log.warning("pod %s: %s", self._pod, failure)
+                if str(failure) != said:
+                    log.warning("pod %s: %s", self._pod, failure)
+                said = str(failure)
                 await asyncio.sleep(_LOOK_EVERY_S)
 
     def _plan(self, volume: Obj, index: int) -> Content:
