@@ -1,4 +1,7 @@
-"""Certificates out of Secrets: what a pair of PEM texts is good for; pure."""
+"""Certificates out of Secrets: what a pair of PEM texts is good for; pure.
+
+``cryptography`` is imported with the first of them: 10 MB that an engine without can spare.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,12 @@ import binascii
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from typing import TYPE_CHECKING
 
 from nodrop.model.meta import Obj
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 TLS_TYPE = "kubernetes.io/tls"
 
@@ -56,6 +54,8 @@ def read_authority(secret: Obj) -> str:
 
 @lru_cache(maxsize=128)
 def _read_authority(chain_base64: str) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     chain = _certificates("ca.crt", _decoded("ca.crt", chain_base64))
     return b"".join(one.public_bytes(Encoding.PEM) for one in chain).decode()
 
@@ -63,6 +63,14 @@ def _read_authority(chain_base64: str) -> str:
 @lru_cache(maxsize=512)
 def _read_pair(chain_base64: str, key_base64: str) -> Pair:
     """Cached: every new table asks again, and reading takes a while."""
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+        load_pem_private_key,
+    )
+
     chain = _certificates("tls.crt", _decoded("tls.crt", chain_base64))
     key_pem = _decoded("tls.key", key_base64)
     try:
@@ -90,6 +98,8 @@ def _decoded(name: str, text: str) -> bytes:
 
 
 def _certificates(name: str, pem: bytes) -> list[x509.Certificate]:
+    from cryptography import x509
+
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:
@@ -97,6 +107,8 @@ def _certificates(name: str, pem: bytes) -> list[x509.Certificate]:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, ValueError):

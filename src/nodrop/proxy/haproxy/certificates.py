@@ -14,12 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
-
 from nodrop.proxy.haproxy.admin_socket import (
     PAYLOAD_BYTES,
     AdminSocket,
@@ -208,6 +202,17 @@ def _self_signed() -> str:
 
     It never expires (RFC 5280 has a date for that), so that nobody has to renew it.
     """
+    # Imported here: made once a state folder, and 10 MB that an engine can do without.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nodrop default certificate")])
     certificate = (
