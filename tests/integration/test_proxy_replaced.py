@@ -13,7 +13,7 @@ import pytest
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary, parse_version, version_of
 from nodrop.proxy.haproxy.driver import HAProxy
-from nodrop.proxy.protocol import Listener, ProxyFailure, RoutingTable
+from nodrop.proxy.protocol import InFlight, Listener, ProxyFailure, RoutingTable
 from tests.integration.test_proxy_haproxy import ANY, WEB, World, free_port, swap, table, world
 from tests.integration.test_proxy_streams import Lingering
 from tests.unit.proxy.support import Client, Load, Pod
@@ -158,14 +158,17 @@ async def test_an_idle_connection_of_a_replaced_main_reaches_the_pods_of_now(wor
 async def test_no_more_than_three_replaced_mains_are_kept_for_their_streams(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest one's are closed and told; a request that it has in hand goes on."""
+    """The oldest one's are closed and told; a request or an answer that it has in hand goes on."""
+    monkeypatch.setattr("nodrop.proxy.haproxy.retired._ANSWER_S", 600)
     monkeypatch.setattr("nodrop.proxy.haproxy.retired._SPREAD_S", 0.3)
     proxy = await world.driver()
     fast, slow = await Pod("fast").start(), Lingering()
     await proxy.apply(RoutingTable(pools={WEB: frozenset({await slow.start()})}, routes={ANY: WEB}))
     async with asyncio.TaskGroup() as group:
         patient = group.create_task(Client("127.0.0.1", world.port).request("/poll"))
-        while not (await proxy.drain("uid-old", 0)).requests:
+        reader = Client("127.0.0.1", world.port)
+        answered = group.create_task(reader.request("/download"))
+        while (await proxy.drain("uid-old", 0, answers_s=0)) != InFlight(1, 1):
             await asyncio.sleep(0.01)
         await proxy.apply(table(fast))
         sockets: list[WebSocket] = []
@@ -178,9 +181,10 @@ async def test_no_more_than_three_replaced_mains_are_kept_for_their_streams(
             await load.reached(10)
         assert load.lost == []
         assert [await one.echoes() for one in sockets] == [False, False, True, True, True]
-        assert not patient.done()
+        assert [patient.done(), answered.done()] == [False, False]
         slow.close()
-        assert (await patient) == (200, "done")
+        assert (await patient, await answered) == ((200, "done"), (200, "done"))
+        await reader.close()
     told = sorted(proxy.cuts.get_nowait() for _ in range(2))
     assert told[0].startswith("1 long-lived connections of proxy-main-1 were closed: it was")
     assert proxy.cuts.empty()

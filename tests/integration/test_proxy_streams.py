@@ -200,6 +200,25 @@ async def test_a_websocket_is_a_stream_at_once_and_serves_on_until_it_is_cut(wor
     await client.close()
 
 
+async def test_a_cut_that_is_broken_off_tells_what_it_has_closed(world: World) -> None:
+    """An app that waits for its connections ends with the last one: the agent waits no longer."""
+    talks = [await world.ask("/socket", _HANDSHAKE) for _ in range(4)]
+    for talk in talks:
+        assert "101" in await talk.head()
+    await world.withdraw()
+    cut = asyncio.create_task(world.proxy.cut("uid-old", 60))
+    ends = [asyncio.create_task(talk.rest()) for talk in talks]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    cut.cancel()
+    closed = await cut
+    assert 1 <= closed < 4
+    assert await world.proxy.drain("uid-old", 20) == InFlight(0, 4 - closed)
+    assert await world.proxy.cut("uid-old", 0) == 4 - closed
+    assert await asyncio.gather(*ends) == [b""] * 4
+    for talk in talks:
+        talk.close()
+
+
 async def test_streams_of_a_replaced_process_are_counted_and_cut_too(world: World) -> None:
     """A new HAProxy has taken over; the one before goes on with its last connections."""
     talk = await world.ask("/socket", _HANDSHAKE)

@@ -17,8 +17,6 @@ from nodrop.model.meta import annotations_of
 log = logging.getLogger(__name__)
 
 _LEAST_WITHDRAW_S = 0.5
-#: Once its containers have ended the proxy sees within a moment that no streams are left.
-_TOLD_S = 1.0
 
 
 class PodEnding:
@@ -81,18 +79,20 @@ class PodEnding:
         self._stopping = True
         self._ask_stop(self._left_s())
         async with asyncio.TaskGroup() as group:
-            closing = group.create_task(self._close_streams(lives)) if streams else None
+            closing = group.create_task(self._close_streams()) if streams else None
             await asyncio.wait({lives})
-            if closing is not None:  # an app may end because its streams were closed: that is told
-                await asyncio.wait({closing}, timeout=_TOLD_S)
+            if closing is not None:
                 closing.cancel()
 
-    async def _close_streams(self, lives: asyncio.Task[None]) -> None:
-        """Close what the application has not ended when the streams' time is over."""
+    async def _close_streams(self) -> None:
+        """Close what the application has not ended when the streams' time is over.
+
+        Cancelled while it does, it still tells how many it has closed: an app that waits for its
+        connections ends with the last of them.
+        """
         self._closing = until = Deadline.in_s(self._streams_left_s())
         try:
-            await until.cut(asyncio.wait({lives}))
-            return
+            await until.cut(asyncio.Event().wait())
         except TimeoutError:
             pass
         spread_s = min(self._drain_plan().spread_s, self._left_s())

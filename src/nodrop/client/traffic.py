@@ -60,7 +60,8 @@ class Traffic(Protocol):
     async def cut(self, pod: Uid, *, spread_s: float) -> int:
         """Close the streams that a withdrawn pod still has, spread over ``spread_s``.
 
-        Returns how many were closed; 0 also when the data plane can't be asked.
+        Returns how many were closed; 0 also when the data plane can't be asked. Cancelled, it stops
+        and returns how many it has closed by then: what was cut is never untold.
         """
         ...
 

@@ -238,7 +238,7 @@ class Proxy(Protocol):
 
     async def cut(self, pod: str, spread_s: float) -> int:
         """Close the streams of a withdrawn pod, at random moments within ``spread_s``, so that
-        their clients don't come back all at once; returns how many."""
+        their clients don't come back all at once; returns how many, also when it is cancelled."""
         ...
 
     async def stats(self) -> ProxyStats: ...

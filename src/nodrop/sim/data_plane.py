@@ -72,9 +72,10 @@ class SimProxy:
         streams = list(self._streams.get(pod, ()))
         closed = 0
         for close in streams:
-            if not self._streams.get(pod):
-                break
-            await asyncio.sleep(spread_s / len(streams))
+            try:
+                await asyncio.sleep(spread_s / len(streams))
+            except asyncio.CancelledError:
+                break  # what was closed is told all the same
             self._check(f"closing the streams of pod {pod}")
             if close in self._streams.get(pod, ()):
                 close()

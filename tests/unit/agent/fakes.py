@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from signal import Signals
 
@@ -77,7 +78,8 @@ class FakeTraffic:
         self.spread_s = spread_s
         closed, self.streams = self.streams, 0
         self.on_cut()
-        await asyncio.sleep(self.cut_lasts_s)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(self.cut_lasts_s)
         return closed
 
     async def forget(self, pod: Uid) -> None:

@@ -154,7 +154,7 @@ async def test_streams_that_were_cut_are_told_though_the_app_ends_with_them(
     """A server that waits for its connections ends the moment that the last one is closed."""
     runtime.ignores_sigterm = True
     rig.traffic.streams = 2
-    rig.traffic.cut_lasts_s = 0.1
+    rig.traffic.cut_lasts_s = 60
     rig.traffic.on_cut = lambda: [runtime.end(one, 0) for one in runtime.containers]
     one = pod("web", container("serve"), terminationGracePeriodSeconds=30)
     one["metadata"]["annotations"] = {"nodrop.dev/stream-drain-timeout": "100ms"}

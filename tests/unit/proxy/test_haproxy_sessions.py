@@ -7,7 +7,7 @@ import pytest
 from nodrop.proxy.haproxy.sessions import Kind, Session, count, sessions_of
 
 _LINE = (
-    "{id}: proto=tcpv4 src=127.0.0.1:55258 fe=web be={be} srv={srv} ts=00 epoch=0 age=0s calls=2"
+    "{id}: proto=tcpv4 src=127.0.0.1:55258 fe=web be={be} srv={srv} ts=00 epoch=0 age={age} calls=2"
     " rate=0 cpu=0 lat=0 rq[f=1840000h,i=0,an=8000h,ax=] rp[f=80000000h,i=0,an={an}h,ax=]"
     " {front}=[8,482h,fd=16,rex=,wex=] {back}=[{state},1411h,fd=18,rex=59m59s,wex=]"
     " exp=4s rc=0 c_exp="
@@ -15,9 +15,18 @@ _LINE = (
 SERVER = "uid-1_127.9.0.1_8080"
 
 
-def line(an: str, be: str = "s0", srv: str = SERVER, state: int = 8, old: bool = False) -> str:
+def line(
+    an: str,
+    be: str = "s0",
+    srv: str = SERVER,
+    state: int = 8,
+    old: bool = False,
+    age: str = "0s",
+) -> str:
     front, back = ("s0", "s1") if old else ("scf", "scb")
-    return _LINE.format(id="0x21ae06c0", be=be, srv=srv, an=an, front=front, back=back, state=state)
+    return _LINE.format(
+        id="0x21ae06c0", be=be, srv=srv, an=an, front=front, back=back, state=state, age=age
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,3 +59,11 @@ def test_only_those_of_the_pod_in_slots_count() -> None:
     ]
     found = sessions_of("uid-1", "\n".join(lines))
     assert (len(found), count(found, Kind.TUNNEL), count(found, Kind.ANSWER)) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"), [("4s", 4), ("1m5s", 65), ("2h3m", 7380), ("1d2h", 93_600)]
+)
+def test_ages(age: str, seconds: int) -> None:
+    (found,) = sessions_of("uid-1", line("4000000", age=age))
+    assert found.age_s == seconds

@@ -107,19 +107,24 @@ async def close_gradually(
     rng: random.Random,
 ) -> int:
     """Close what ``find`` finds, some at every look, until ``spread_s`` are over; returns how
-    many. Their clients all come back: at once they would be a wave."""
+    many, also when it is cancelled. Their clients all come back: at once they would be a wave."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + spread_s
     closed = 0
-    while True:
-        looks = 1 + int(max(0.0, deadline - loop.time()) / _CUT_EVERY_S)
-        streams = await find()
-        chosen = rng.sample(streams, -(-len(streams) // looks))
-        for admin, one in chosen:
-            closed += sum(await admin.attempt([f"shutdown session {one.id}"]))
-        if len(chosen) == len(streams):
-            return closed
-        await asyncio.sleep(_CUT_EVERY_S)
+    try:
+        while True:
+            looks = 1 + int(max(0.0, deadline - loop.time()) / _CUT_EVERY_S)
+            streams = await find()
+            chosen = rng.sample(streams, -(-len(streams) // looks))
+            for admin, one in chosen:
+                closed += sum(await admin.attempt([f"shutdown session {one.id}"]))
+            if len(chosen) == len(streams):
+                return closed
+            await asyncio.sleep(_CUT_EVERY_S)
+    except asyncio.CancelledError:
+        if not closed:
+            raise
+        return closed
 
 
 #: What does not end by itself, or not soon.

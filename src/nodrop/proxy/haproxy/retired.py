@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from nodrop.proxy.haproxy.admin_socket import AdminSocket, Disconnected
 from nodrop.proxy.haproxy.authorities import admit, loaded
-from nodrop.proxy.haproxy.flights import STREAMS, close_gradually
+from nodrop.proxy.haproxy.flights import close_gradually
 from nodrop.proxy.haproxy.layout import Layout, Placed, parse_layout, parse_placed
 from nodrop.proxy.haproxy.plan import (
     Change,
@@ -27,7 +27,7 @@ from nodrop.proxy.haproxy.plan import (
     parse_servers,
 )
 from nodrop.proxy.haproxy.processes import Process, Processes, write_atomically
-from nodrop.proxy.haproxy.sessions import Session, all_sessions
+from nodrop.proxy.haproxy.sessions import Kind, Session, all_sessions
 from nodrop.proxy.haproxy.slots import HOLD, pod_of_server
 from nodrop.proxy.protocol import ProxyFailure, RoutingTable
 
@@ -43,6 +43,8 @@ LONGEST_S = 3600.0
 #: seconds those of the oldest are closed.
 MOST = 3
 _SPREAD_S = 5.0
+#: Requests that are older while their answer goes on are streams, too (SSE, long downloads).
+_ANSWER_S = 5
 
 
 def only_withdraw(served: Served, table: RoutingTable) -> Change:
@@ -195,7 +197,7 @@ class RetiredMains:
         async def streams() -> list[tuple[AdminSocket, Session]]:
             admin = await self._session(one)
             found = all_sessions(await admin.ask("show sess"))
-            return [(admin, each) for each in found if each.kind in STREAMS]
+            return [(admin, each) for each in found if _will_last(each)]
 
         with suppress(ProxyFailure):  # whoever can't be asked is looked at by ``look``
             if closed := await close_gradually(streams, _SPREAD_S, self._rng):
@@ -247,6 +249,13 @@ class RetiredMains:
     def _pods_in_config(self, process: Process) -> frozenset[str]:
         config = self._processes.read(process.config)
         return frozenset(map(pod_of_server, parse_server_names(config)))
+
+
+def _will_last(session: Session) -> bool:
+    """Whether it does not end by itself soon: an answer that has just begun may be over at once."""
+    return session.kind is Kind.TUNNEL or (
+        session.kind is Kind.ANSWER and session.age_s >= _ANSWER_S
+    )
 
 
 async def _let_go(admin: AdminSocket) -> None:

@@ -25,12 +25,14 @@ class Kind(Enum):
 
 
 class Session(NamedTuple):
-    """``id`` is what ``shutdown session`` takes; it may be used again once a session is over."""
+    """``id`` is what ``shutdown session`` takes; it may be used again once a session is over.
+    ``age_s``: of a request, not of the connection that it came on."""
 
     id: str
     section: str
     server: str
     kind: Kind
+    age_s: int = 0
 
 
 #: Analysers of the response that are still to come: waiting for its head, passing its body on.
@@ -40,7 +42,7 @@ _ESTABLISHED = 8
 
 _LINE = re.compile(
     r"^(?P<id>0x[0-9a-f]+): .*?\bbe=(?P<be>\S+) srv=(?P<srv>\S+)"
-    r".*? rp\[f=[^\]]*?\ban=(?P<an>[0-9a-f]+)h"
+    r".*? age=(?P<age>\w+) .*? rp\[f=[^\]]*?\ban=(?P<an>[0-9a-f]+)h"
     r".*? (?:scb|csb|s1)=\[(?P<state>\d+),",
     re.MULTILINE,
 )
@@ -54,7 +56,7 @@ def sessions_of(pod: str, answer: str) -> list[Session]:
 def all_sessions(answer: str) -> list[Session]:
     """Those that any pod has in hand."""
     return [
-        Session(line["id"], line["be"], line["srv"], _kind(line))
+        Session(line["id"], line["be"], line["srv"], _kind(line), _seconds(line["age"]))
         for line in _LINE.finditer(answer)
         if slot_of_section(line["be"]) is not None
     ]
@@ -63,6 +65,14 @@ def all_sessions(answer: str) -> list[Session]:
 def count(sessions: Iterable[Session], kind: Kind) -> int:
     """How many are of a kind."""
     return sum(session.kind is kind for session in sessions)
+
+
+def _seconds(text: str) -> int:
+    """``1m5s`` → 65."""
+    return sum(int(count) * _UNITS_S[unit] for count, unit in re.findall(r"(\d+)([dhms])", text))
+
+
+_UNITS_S = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
 def _kind(line: re.Match[str]) -> Kind:
