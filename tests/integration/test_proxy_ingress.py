@@ -7,7 +7,7 @@ import re
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from nodrop.proxy.protocol import (
     RoutingTable,
     ServicePort,
 )
+from tests.integration.test_proxy_replaced import other_haproxy
 from tests.unit.proxy.support import Load, Pod
 from tests.unit.proxy.tls import Answer, alpn_of, ask, pem_of, shown, trusting
 
@@ -348,6 +349,22 @@ async def test_pods_are_told_of_the_client_by_us_alone(world: World) -> None:
             ("x-forwarded-proto", scheme),
             ("x-real-ip", "127.0.0.1"),
         ]
+    await proxy.close()
+
+
+@pytest.mark.parametrize("program", [find_binary, other_haproxy])
+async def test_no_letters_of_a_host_are_a_path(world: World, program: Callable[[], Path]) -> None:
+    """HAProxy 2.8 refuses such a Host, 2.6 does not."""
+    proxy, public, admin = await world.driver(), await Pod("v1").start(), await Pod("admin").start()
+    routing = table(public)
+    hidden = Route("shop.example", "/admin", False)
+    pools = {**routing.pools, NEW: frozenset({backend(admin)})}
+    await proxy.apply(replace(routing, pools=pools, routes={**routing.routes, hidden: NEW}))
+    await proxy.replace(program())
+    for host in ("shop.example/admin", "shop.example/admin:80", "x.example,shop.example/admin"):
+        assert (await world.ask("/x", host)).status in (200, 400, 404)
+    assert admin.requests == []
+    assert (await world.ask("/admin/x")).body == "admin"
     await proxy.close()
 
 

@@ -66,7 +66,9 @@ def web_maps(table: RoutingTable, slots: Slots) -> dict[str, dict[str, str]]:
 # Private
 
 
-_HOST = "req.hdr(host),host_only,rtrim(.),lower"
+#: Without a path: HAProxy 2.6 takes ``Host: shop.example/admin``, and its letters would choose the
+#: route of another path.
+_HOST = "req.fhdr(host),field(1,/),host_only,rtrim(.),lower"
 _LOST = "!{ var(txn.slot) -m found }"
 
 #: Names of headers that only a proxy may set.
