@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -11,6 +12,7 @@ from nodrop.agent.plan.probes import Outcome, ProbeKind
 from nodrop.client.traffic import Withdrawn
 from nodrop.metrics.catalog import CATALOG
 from nodrop.metrics.directory import PodName
+from nodrop.metrics.traffic import VERSION_ENDS_AFTER_S
 
 _SHORT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0)
 _LONG_S = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0)
@@ -42,6 +44,8 @@ class Instruments:
         self.api_duration = self._histogram("nodrop_api_request_duration_seconds", _SHORT_S)
         self.api_watchers = self._gauge("nodrop_api_watchers")
         self.commit_duration = self._histogram("nodrop_store_commit_duration_seconds", _SHORT_S)
+        #: Namespace, Deployment, version → when it was seen to have a pod last.
+        self._versions: dict[tuple[str, str, str], float | None] = {}
 
     def reconciled(self, controller: str, took_s: float, *, error: str, waiting: int) -> None:
         self.reconciles.labels(controller, error or "success").inc()
@@ -62,16 +66,34 @@ class Instruments:
         self.drains.labels("unknown" if left is None else "cut" if left else "complete").inc()
         self.drain_duration.observe(withdrawn.took_s)
         if left:
-            self.cut_requests.labels(pod.namespace, pod.deployment, pod.version).inc(left)
+            self._of_version(self.cut_requests, pod).inc(left)
 
     def cut(self, pod: PodName, streams: int) -> None:
         """The app had not ended these connections in time, so the proxy did."""
-        self.cut_streams.labels(pod.namespace, pod.deployment, pod.version).inc(streams)
+        self._of_version(self.cut_streams, pod).inc(streams)
 
     def drained(self, pod: PodName, requests: int) -> None:
-        self.drained_requests.labels(pod.namespace, pod.deployment, pod.version).inc(requests)
+        self._of_version(self.drained_requests, pod).inc(requests)
+
+    def end_versions(self, present: Iterable[PodName], now_s: float) -> None:
+        """Drop the series of versions that have had no pod for a while: else every rollout would
+        leave some behind. ``now_s``: of any clock, the same for all calls."""
+        alive = {_version(pod) for pod in present}
+        for version, seen_s in list(self._versions.items()):
+            if seen_s is None or version in alive:
+                self._versions[version] = now_s
+            elif now_s - seen_s > VERSION_ENDS_AFTER_S:
+                del self._versions[version]
+                for counter in (self.drained_requests, self.cut_requests, self.cut_streams):
+                    with suppress(KeyError):  # not every version has all of them
+                        counter.remove(*version)
 
     # Private
+
+    def _of_version(self, counter: Counter, pod: PodName) -> Counter:
+        version = _version(pod)
+        self._versions.setdefault(version, None)
+        return counter.labels(*version)
 
     def _counter(self, name: str) -> Counter:
         metric = CATALOG[name]
@@ -84,3 +106,7 @@ class Instruments:
     def _histogram(self, name: str, buckets: Sequence[float]) -> Histogram:
         metric = CATALOG[name]
         return Histogram(name, metric.help, metric.labels, buckets=buckets, registry=self._registry)
+
+
+def _version(pod: PodName) -> tuple[str, str, str]:
+    return pod.namespace, pod.deployment, pod.version

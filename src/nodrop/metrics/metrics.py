@@ -107,6 +107,7 @@ class Metrics:
             )
             for pod, requests in drained.items():
                 self.instruments.drained(pod, requests)
+            self.instruments.end_versions(present.values(), now_s)
             traffic = self._traffic(now_s)
             usage = await self._meter.look(now_s) if measure else None
             if measure:

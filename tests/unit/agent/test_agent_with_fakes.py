@@ -155,7 +155,12 @@ async def test_streams_that_were_cut_are_told_though_the_app_ends_with_them(
     runtime.ignores_sigterm = True
     rig.traffic.streams = 2
     rig.traffic.cut_lasts_s = 60
-    rig.traffic.on_cut = lambda: [runtime.end(one, 0) for one in runtime.containers]
+
+    def end() -> None:
+        for one in runtime.containers:
+            runtime.end(one, 0)
+
+    rig.traffic.on_cut = end
     one = pod("web", container("serve"), terminationGracePeriodSeconds=30)
     one["metadata"]["annotations"] = {"nodrop.dev/stream-drain-timeout": "100ms"}
     async with rig.running():

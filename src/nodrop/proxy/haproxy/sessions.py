@@ -42,7 +42,7 @@ _ESTABLISHED = 8
 
 _LINE = re.compile(
     r"^(?P<id>0x[0-9a-f]+): .*?\bbe=(?P<be>\S+) srv=(?P<srv>\S+)"
-    r".*? age=(?P<age>\w+) .*? rp\[f=[^\]]*?\ban=(?P<an>[0-9a-f]+)h"
+    r"(?:.*? age=(?P<age>\w+))?.*? rp\[f=[^\]]*?\ban=(?P<an>[0-9a-f]+)h"
     r".*? (?:scb|csb|s1)=\[(?P<state>\d+),",
     re.MULTILINE,
 )
@@ -56,7 +56,7 @@ def sessions_of(pod: str, answer: str) -> list[Session]:
 def all_sessions(answer: str) -> list[Session]:
     """Those that any pod has in hand."""
     return [
-        Session(line["id"], line["be"], line["srv"], _kind(line), _seconds(line["age"]))
+        Session(line["id"], line["be"], line["srv"], _kind(line), _seconds(line["age"] or ""))
         for line in _LINE.finditer(answer)
         if slot_of_section(line["be"]) is not None
     ]
