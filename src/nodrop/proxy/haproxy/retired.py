@@ -189,7 +189,7 @@ class RetiredMains:
         self._following[one.process.id] = one
         try:
             admin = await self._session(one)
-            await _let_go(admin)
+            await let_go(admin)
         except ProxyFailure as failure:
             await self._give_up(one, failure)
 
@@ -258,8 +258,8 @@ def _will_last(session: Session) -> bool:
     )
 
 
-async def _let_go(admin: AdminSocket) -> None:
-    """Close the listening sockets.
+async def let_go(admin: AdminSocket) -> None:
+    """Close the listening sockets. Raises ProxyFailure when HAProxy keeps some.
 
     They are inherited and others have them open, too: what HAProxy closes while its epoll watches
     it stays watched, and every connection that comes would wake this process for nothing. A
@@ -275,6 +275,8 @@ async def _let_go(admin: AdminSocket) -> None:
         await asyncio.sleep(_LOOK_S)
     for name in frontends:
         await admin.ask(f"shutdown frontend {name}")
+    if left := await _open_frontends(admin):  # it would go on taking requests by maps of then
+        raise ProxyFailure(f"HAProxy does not close its frontends {', '.join(left)}")
 
 
 async def _fds(admin: AdminSocket) -> list[str]:
