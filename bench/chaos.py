@@ -206,7 +206,7 @@ class _Run:
         os.kill(before["pids"]["engine"], signal.SIGUSR2)
         count = before["proxy"]["replacements"]
         async with asyncio.timeout(_WITHIN_S):
-            while (now := self._engine.info)["proxy"]["replacements"] == count:  # noqa: ASYNC110
+            while (now := self._engine.info)["proxy"]["replacements"] == count:  # noqa: ASYNC110 (a file)
                 await asyncio.sleep(_LOOK_S)
         if failure := now["proxy"]["failure"]:
             raise BenchFailed(f"the proxy was not replaced: {failure}")

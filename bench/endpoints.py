@@ -119,7 +119,7 @@ async def _change(engine: Engine, admin: AdminSocket, port: int) -> float:
 async def _until_served(admin: AdminSocket, count: int) -> None:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            while served(await admin.ask("show servers state")) != count:  # noqa: ASYNC110
+            while served(await admin.ask("show servers state")) != count:  # noqa: ASYNC110 (HAProxy)
                 await asyncio.sleep(_LOOK_S)
     except TimeoutError:
         raise BenchFailed(f"the proxy has no {count} endpoints after {_TIMEOUT_S:g} s") from None

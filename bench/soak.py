@@ -147,7 +147,7 @@ class Soak:
         wanted = {"GET", "POST", *self._plan.clients}
         try:
             async with asyncio.timeout(_LOAD_BEGINS_S):
-                while missing := wanted - self._found.by_client.keys():  # noqa: ASYNC110
+                while missing := wanted - self._found.by_client.keys():  # noqa: ASYNC110 (a dict)
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise BenchFailed(f"no answer to {', '.join(sorted(missing))}") from None

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,8 +84,10 @@ def test_a_process_sees_its_mounts_and_the_machine_does_not(folder: Path, user: 
         for path in (source, source / "file"):
             os.chown(path, wanted, wanted)
     command = [python, "-c", PROBE, str(code), str(source)]
-    more = {"user": wanted, "group": wanted, "extra_groups": []} if own == 0 else {}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload]
+    more: dict[str, Any] = {}
+    if own == 0:
+        more = {"user": wanted, "group": wanted, "extra_groups": []}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     assert done.stdout == f"uid {wanted}\n", done.stderr
     assert (source / "file").read_text() == "bye"
     assert sorted(os.listdir(source)) == ["file", "new"]

@@ -6,8 +6,9 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trustme
@@ -28,10 +29,11 @@ async def prober() -> AsyncIterator[EveryProber]:
 
 @asynccontextmanager
 async def server(
-    handler: web.RequestHandler | object, tls: ssl.SSLContext | None = None
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", handler)  # type: ignore[arg-type]
+    app.router.add_route("*", "/{tail:.*}", handler)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
@@ -42,8 +44,8 @@ async def server(
         await runner.cleanup()
 
 
-def target(port: int, path: str = "/", **fields: object) -> HttpTarget:
-    return HttpTarget("127.0.0.1", port, path, **fields)  # type: ignore[arg-type]
+def target(port: int, path: str = "/", **fields: Any) -> HttpTarget:
+    return HttpTarget("127.0.0.1", port, path, **fields)
 
 
 @pytest.mark.parametrize(

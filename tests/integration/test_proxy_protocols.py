@@ -7,6 +7,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from typing import ClassVar
 
 import h2.config
 import h2.connection
@@ -62,7 +63,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 class EchoPod:
     """Says its name and sends back what it gets; ``H2Pod`` speaks HTTP/2."""
 
-    alive: set[EchoPod] = set()  # noqa: RUF012
+    alive: ClassVar[set[EchoPod]] = set()
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -291,7 +291,7 @@ class Watcher:
             self.check()
             return stored
 
-        self.world._store = watched  # type: ignore[method-assign]
+        self.world._store = watched  # type: ignore[method-assign]  # watched from outside
 
     def check(self) -> None:
         view = deployment_view(self.world.deployment())

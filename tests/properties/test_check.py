@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hypothesis import given, settings
@@ -98,15 +99,15 @@ def test_odd_values_in_real_manifests_break_nothing(rng: random.Random, as_json:
 def test_any_tree_at_any_place_breaks_nothing(data: st.DataObject) -> None:
     document = data.draw(st.sampled_from(MANIFESTS))
     tree = json.loads(json.dumps(document.obj))
-    holder: object = tree
+    holder: Any = tree
     while True:
-        steps = list(holder) if isinstance(holder, dict) else list(range(len(holder)))  # type: ignore[arg-type]
+        steps = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
         step = data.draw(st.sampled_from(steps))
-        inner = holder[step]  # type: ignore[index]
+        inner = holder[step]
         if isinstance(inner, dict | list) and inner and data.draw(st.booleans()):
             holder = inner
             continue
-        holder[step] = data.draw(TREES)  # type: ignore[index]
+        holder[step] = data.draw(TREES)
         break
     tree["apiVersion"], tree["kind"] = document.obj["apiVersion"], document.obj["kind"]
     tree["metadata"] = document.obj["metadata"]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,12 +53,7 @@ async def test_a_killed_pod_is_ejected_at_once_and_loses_no_get(engine: Engine) 
         for record in await processes(engine):
             uid, seen = record.labels["nodrop.dev/pod-uid"], len(watching.history)
             os.kill(record.pid, signal.SIGKILL)
-            await watching.until(
-                lambda uid=uid, seen=seen: any(  # type: ignore[misc]
-                    uid in unready(event) for event in watching.history[seen:]
-                ),
-                timeout_s=30,
-            )
+            await watching.until(partial(said_unready, watching, uid, since=seen), timeout_s=30)
             await traffic.seen(50)
             await watching.until(lambda: watching.rolled_out("v1"))
         await traffic.seen(50)
@@ -119,6 +115,11 @@ async def test_what_a_dead_pod_had_in_hand_is_sent_elsewhere_or_answered(
         assert "nodrop-request-state: maybe-processed" in head
     for _, writer in streams:
         writer.close()
+
+
+def said_unready(watching: Watching, uid: str, *, since: int) -> bool:
+    """Whether a slice said so after so many events."""
+    return any(uid in unready(event) for event in watching.history[since:])
 
 
 def unready(event: WatchEvent) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,7 +115,7 @@ async def test_s12_s13_a_control_plane_killed_at_any_step_of_an_end_keeps_the_or
                 engine.kill()
             await asyncio.to_thread(engine.serve)
             async with engine.client() as client, Watching(client) as watching:
-                await watching.until(lambda v=new: watching.rolled_out(v))  # type: ignore[misc]
+                await watching.until(partial(watching.rolled_out, new))
         await traffic.seen(20)
     lives = {path.name: path.read_text().split() for path in witnesses.iterdir()}
     assert len(lives) == (len(STEPS) + 1) * replicas

@@ -42,7 +42,7 @@ class Document:
 _LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _KubernetesLoader(_LoaderBase):  # type: ignore[misc]
+class _KubernetesLoader(_LoaderBase):  # type: ignore[misc]  # one of two
     """PyYAML with the scalar rules that kubectl 1.32 was seen to follow.
 
     ``y``/``n``/``on``/``off`` are booleans, ``0o7`` is 7, ``1e3`` is 1000; ``12:30`` and dates

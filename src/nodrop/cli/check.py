@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LEVELS = click.Choice(["error", "warning", "info"])
 _FORMATS = click.Choice(["text", "json", "sarif", "github", "junit"])
-_STYLES: dict[str, dict[str, object]] = {
+_STYLES: dict[str, dict[str, Any]] = {
     "error": {"fg": "red", "bold": True},
     "warning": {"fg": "yellow", "bold": True},
     "info": {"fg": "cyan"},
@@ -157,7 +157,7 @@ def _show(report: Report, form: str) -> None:
 
     if form == "text":
         color = False if os.environ.get("NO_COLOR") else None
-        text = render(report, lambda word, style: click.style(word, **_STYLES[style]))  # type: ignore[arg-type]
+        text = render(report, lambda word, style: click.style(word, **_STYLES[style]))
         click.echo(text, color=color)
     else:
         click.echo(FORMATS[form](report))

@@ -25,7 +25,7 @@ class Observation:
     instruments: Instruments = field(init=False)
 
     def __post_init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # theirs has no types
         object.__setattr__(self, "instruments", Instruments(self.registry))
 
     def metrics(

@@ -28,7 +28,7 @@ def wait(client: Client, image: str) -> None:
 def main(manifest: str) -> None:
     client = Client(field_manager="light")
     for obj in codecs.load_all_yaml(Path(manifest).read_text()):
-        client.apply(obj, namespace="default")  # type: ignore[call-overload]
+        client.apply(obj, namespace="default")  # type: ignore[call-overload]  # any kind
     wait(client, "hello:v1")
     containers = [{"name": "hello", "image": "hello:v2"}]
     patch = {"spec": {"template": {"spec": {"containers": containers}}}}

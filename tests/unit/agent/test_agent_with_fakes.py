@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from signal import Signals
 
 import pytest
@@ -513,7 +514,7 @@ async def test_an_unforeseen_failure_is_logged_and_looked_at_again(
             raise ZeroDivisionError("a bug")
         return await broken(spec)
 
-    runtime.start = start  # type: ignore[method-assign]
+    runtime.start = start  # type: ignore[method-assign]  # a fake's fake
     async with rig.running():
         await rig.create(pod("web", container("serve")))
         await rig.until_ready("web")
@@ -540,9 +541,10 @@ async def test_another_image_ends_a_back_off_and_is_noticed_by_a_new_agent(
     async with rig.running():
         made = await rig.create(pod("web", container("serve")))
         for attempt in (0, 1):
-            await rig.until(lambda a=attempt: id_of(made, attempt=a) in runtime.containers)  # type: ignore[misc]
+            container_id = id_of(made, attempt=attempt)
+            await rig.until(partial(runtime.containers.__contains__, container_id))
             await rig.until_ready("web")
-            runtime.end(id_of(made, attempt=attempt), 1)
+            runtime.end(container_id, 1)
         await rig.until(lambda: rig.events("BackOff") != [])
         await rig.set_image("web", "app:v2")
         await rig.until_ready("web")
@@ -680,9 +682,10 @@ async def test_a_back_off_goes_on_after_a_restart_of_the_agent(
     async with rig.running():
         made = await rig.create(pod("web", container("serve")))
         for attempt in (0, 1):
-            await rig.until(lambda a=attempt: id_of(made, attempt=a) in runtime.containers)  # type: ignore[misc]
+            container_id = id_of(made, attempt=attempt)
+            await rig.until(partial(runtime.containers.__contains__, container_id))
             await rig.until_ready("web")
-            runtime.end(id_of(made, attempt=attempt), 1)
+            runtime.end(container_id, 1)
         await rig.until(lambda: len(rig.events("BackOff")) == 1)
     seen = len(rig.pods)
     async with rig.running():
@@ -710,7 +713,7 @@ async def test_s12_a_withdrawal_is_remembered_before_the_first_signal(
         noted.append("withdrawn" in runtime.containers[container].state.notes)
         await send(container, signal)
 
-    runtime.signal = signal  # type: ignore[method-assign]
+    runtime.signal = signal  # type: ignore[method-assign]  # a fake's fake
     async with rig.running():
         made = await rig.create(pod("web", container("serve")))
         await rig.until_ready("web")

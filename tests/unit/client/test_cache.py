@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 
@@ -61,8 +62,8 @@ def page(revision: int, *items: Obj) -> Page:
     return Page(items, Revision(revision))
 
 
-def event(type_: str, obj: Obj) -> WatchEvent:
-    return WatchEvent(type_, obj, Revision(int(obj["metadata"]["resourceVersion"])))  # type: ignore[arg-type]
+def event(type_: Literal["ADDED", "MODIFIED", "DELETED"], obj: Obj) -> WatchEvent:
+    return WatchEvent(type_, obj, Revision(int(obj["metadata"]["resourceVersion"])))
 
 
 async def followed(client: ScriptedClient, until: int) -> tuple[Cache, list[tuple[str, str]]]:

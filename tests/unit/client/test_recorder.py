@@ -6,6 +6,8 @@ import random
 import re
 from datetime import datetime, timezone
 
+import pytest
+
 from nodrop.client.actions import Create, Emit, Patch
 from nodrop.client.recorder import EventRecorder
 from nodrop.events import Reason
@@ -108,13 +110,13 @@ async def test_a_series_whose_event_has_expired_begins_again() -> None:
     assert [type(action) for action in written] == [Create, Patch, Create]
 
 
-async def test_a_refused_event_is_logged_and_forgotten(caplog: object) -> None:
+async def test_a_refused_event_is_logged_and_forgotten(caplog: pytest.LogCaptureFixture) -> None:
     recording = recorder()
 
     async def refuse(action: Create | Patch) -> Obj | None:
         raise forbidden(EVENT, "x", "namespace is being terminated")
 
     await recording.emit(emit(), refuse)
-    assert "was not recorded" in caplog.text  # type: ignore[attr-defined]
+    assert "was not recorded" in caplog.text
     assert isinstance(recording.record(emit()), Create)
     assert issubclass(ApiError, Exception)

@@ -184,7 +184,7 @@ async def test_garbage_is_not_collected_on_the_cache_s_word_alone() -> None:
         delete = Delete(KEY, uid=Uid("a"))
         return Plan((delete,), only_if_gone=((OTHER, Uid("b")),))
 
-    controller.decide = guarded  # type: ignore[method-assign]
+    controller.decide = guarded  # type: ignore[method-assign]  # watched from outside
     await run_until_reached(controller, client)
     assert decide is not guarded
     assert client.applied == []

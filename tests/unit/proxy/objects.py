@@ -91,9 +91,10 @@ class ObjectFeed:
             metadata = {**obj["metadata"], "resourceVersion": str(self._revision)}
             stored = {**obj, "metadata": metadata}
             key = key_of(stored)
-            event = "MODIFIED" if key in self._objects else "ADDED"
+            known = key in self._objects
             self._objects[key] = stored
-            self._send(key.kind, WatchEvent(event, stored, Revision(self._revision)))  # type: ignore[arg-type]
+            event = WatchEvent("MODIFIED" if known else "ADDED", stored, Revision(self._revision))
+            self._send(key.kind, event)
 
     def remove(self, obj: Obj) -> None:
         self._revision += 1

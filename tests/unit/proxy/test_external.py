@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nodrop.model.meta import Obj
@@ -21,10 +23,10 @@ def away(name: str = "db.example.org", ports: list[Obj] | None = None) -> Obj:
     return made
 
 
-def table(external: Obj, *others: Obj, port: int = 80, **sources: object) -> RoutingTable:
+def table(external: Obj, *others: Obj, port: int = 80, **sources: Any) -> RoutingTable:
     rules = [ingress(path("/", "away", port={"number": port}))]
     services = [external, service(), *others]
-    return plan_table(Sources(services=services, ingresses=rules, **sources))  # type: ignore[arg-type]
+    return plan_table(Sources(services=services, ingresses=rules, **sources))
 
 
 @pytest.mark.parametrize(

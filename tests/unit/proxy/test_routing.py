@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nodrop.model.meta import Obj
@@ -18,8 +20,8 @@ def members(table: RoutingTable, pool: ServicePort = WEB) -> set[str]:
     return {backend.name for backend in table.pools.get(pool, ())}
 
 
-def plan(*endpoints: Obj, **more: object) -> RoutingTable:
-    sources = Sources(services=[service()], slices=[endpoint_slice(*endpoints)], **more)  # type: ignore[arg-type]
+def plan(*endpoints: Obj, **more: Any) -> RoutingTable:
+    sources = Sources(services=[service()], slices=[endpoint_slice(*endpoints)], **more)
     return plan_table(sources)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from nodrop.client.actions import Propagation
 from nodrop.model.kinds import CONFIGMAP, NAMESPACE, POD, Kind
 from nodrop.model.meta import Obj
 from nodrop.registry.deletion import is_released, plan_delete
@@ -92,11 +93,11 @@ def test_a_second_delete_only_shortens(
     ],
 )
 def test_finalizers(
-    present: list[str], propagation: object, after: list[str] | None, gone: bool
+    present: list[str], propagation: Propagation, after: list[str] | None, gone: bool
 ) -> None:
     held = obj(CONFIGMAP)
     held["metadata"]["finalizers"] = present
-    options = DeleteOptions(propagation=propagation)  # type: ignore[arg-type]
+    options = DeleteOptions(propagation=propagation)
     plan = plan_delete(CONFIGMAP, held, options, NOW)
     assert plan.obj["metadata"].get("finalizers") == after
     assert plan.remove == gone

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from nodrop.cli.demo_examples import FIRST, STEPS, demo_script, hello_folder
 from nodrop.cli.demo_report import Report, report_of
 from nodrop.cli.demo_view import Picture, Window, plain_line, render_picture, render_report
-from nodrop.rehearse.lives import Life, Lives
+from nodrop.rehearse.lives import Life, Lives, Phase
 from nodrop.rehearse.record import Outcome, Record
 from nodrop.rehearse.summary import Summary
 from nodrop.rehearse.verdict import Stage, Stages
@@ -76,8 +76,8 @@ def test_a_run_that_lost_or_showed_nothing_fails(records: list[Record], verdict:
 
 
 def test_the_picture() -> None:
-    pods = {("v1", "ready"): 3, ("v2", "starting"): 1}
-    picture = Picture("v1 → v2", 1.25, pods, {"v1": 499, "lost": 1}, 0.0123, 700, 1)  # type: ignore[arg-type]
+    pods: dict[tuple[str, Phase], int] = {("v1", "ready"): 3, ("v2", "starting"): 1}
+    picture = Picture("v1 → v2", 1.25, pods, {"v1": 499, "lost": 1}, 0.0123, 700, 1)
     line = plain_line(picture)
     assert line == (
         "[v1 → v2] pods v1:3 ready v2:1 starting | lost:1/s v1:499/s | "

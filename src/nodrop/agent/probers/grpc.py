@@ -88,7 +88,7 @@ async def _is_refused(target: GrpcTarget, timeout_s: float) -> bool:
 
 
 def _failed(grpc: ModuleType, error: Exception, timeout_s: float) -> ProbeResult:
-    code, details = error.code(), error.details()  # type: ignore[attr-defined]
+    code, details = error.code(), error.details()  # type: ignore[attr-defined]  # no types
     if code == grpc.StatusCode.UNIMPLEMENTED:
         message = (
             "error: this server does not implement the grpc health protocol "

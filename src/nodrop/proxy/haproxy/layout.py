@@ -92,7 +92,7 @@ def parse_layout(text: str) -> Layout | None:
         mode, _, affinity = name.partition("~")
         if mode not in ("http", "h2c", "https", "tcp") or not (affinity + count).isdecimal():
             return None
-        counts.append((SlotClass(mode, int(affinity)), int(count)))  # type: ignore[arg-type]
+        counts.append((SlotClass(mode, int(affinity)), int(count)))  # type: ignore[arg-type]  # seen above
     return Layout(tuple(counts))
 
 
