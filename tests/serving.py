@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 from nodrop.agent.sessions import ProcessSessions
@@ -24,7 +25,7 @@ from nodrop.apiserver.jws import SigningKey
 from nodrop.apiserver.limits import Limits
 from nodrop.apiserver.logs import FileLogs
 from nodrop.apiserver.users import Users
-from nodrop.client.kubeconfig import render_kubeconfig
+from nodrop.client.kubeconfig import read_kubeconfig, render_kubeconfig
 from nodrop.clock import SystemClock
 from nodrop.registry.interface import Allocation
 from nodrop.registry.roles import initial_roles
@@ -45,6 +46,17 @@ class Served:
     url: str
     token: str
     accounts: AccountTokens
+
+
+def signed_in(served: Served) -> aiohttp.ClientSession:
+    """HTTP with the server's own certificate and the administrator's token."""
+    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
+    assert tls is not None
+    return aiohttp.ClientSession(
+        served.url,
+        connector=aiohttp.TCPConnector(ssl=tls),
+        headers={"Authorization": f"Bearer {served.token}"},
+    )
 
 
 @asynccontextmanager

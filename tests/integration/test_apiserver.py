@@ -19,7 +19,7 @@ from nodrop.client.kubeconfig import Endpoint, read_kubeconfig
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import CONFIGMAP, DEPLOYMENT
 from nodrop.model.meta import ObjectKey, Revision
-from tests.serving import Served, serving
+from tests.serving import Served, serving, signed_in
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -33,13 +33,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def http(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
-    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
-    assert tls is not None
-    async with aiohttp.ClientSession(
-        served.url,
-        connector=aiohttp.TCPConnector(ssl=tls),
-        headers={"Authorization": f"Bearer {served.token}"},
-    ) as session:
+    async with signed_in(served) as session:
         yield session
 
 

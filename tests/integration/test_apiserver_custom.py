@@ -11,8 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from nodrop.client.kubeconfig import read_kubeconfig
-from tests.serving import Served, serving
+from tests.serving import Served, serving, signed_in
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 WIDGETS = "/apis/example.com/v1/namespaces/default/widgets"
@@ -113,19 +112,9 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
         yield running
 
 
-def session_for(served: Served) -> aiohttp.ClientSession:
-    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
-    assert tls is not None
-    return aiohttp.ClientSession(
-        served.url,
-        connector=aiohttp.TCPConnector(ssl=tls),
-        headers={"Authorization": f"Bearer {served.token}"},
-    )
-
-
 @pytest.fixture
 async def http(served: Served) -> AsyncIterator[Http]:
-    async with session_for(served) as session:
+    async with signed_in(served) as session:
         yield Http(session)
 
 
@@ -367,13 +356,13 @@ async def test_short_names_may_change_while_objects_are_stored(widgets: Http) ->
 
 async def test_definitions_and_objects_survive_a_restart(tmp_path: Path) -> None:
     root = tmp_path / "state"
-    async with serving(root) as first, session_for(first) as session:
+    async with serving(root) as first, signed_in(first) as session:
         http = Http(session)
         await http("POST", DEFINITIONS, definition(), code=201)
         made = await http("POST", WIDGETS, widget("one"), code=201)
         since = made["metadata"]["resourceVersion"]
         await http("PATCH", f"{WIDGETS}/one", {"spec": {"size": 7}}, headers=MERGE)
-    async with serving(root) as second, session_for(second) as session:
+    async with serving(root) as second, signed_in(second) as session:
         http = Http(session)
         assert (await http("GET", f"{WIDGETS}/one"))["spec"]["size"] == 7
         path = f"{WIDGETS}?watch=1&resourceVersion={since}"

@@ -9,10 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from nodrop.client.kubeconfig import read_kubeconfig
 from nodrop.model.kinds import POD, PODDISRUPTIONBUDGET
 from nodrop.model.meta import Obj, ObjectKey
-from tests.serving import Served, serving
+from tests.serving import Served, serving, signed_in
 
 WEB = ObjectKey(POD, "default", "web")
 BUDGET = ObjectKey(PODDISRUPTIONBUDGET, "default", "web")
@@ -35,13 +34,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def http(served: Served) -> AsyncIterator[aiohttp.ClientSession]:
-    tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
-    assert tls is not None
-    async with aiohttp.ClientSession(
-        served.url,
-        connector=aiohttp.TCPConnector(ssl=tls),
-        headers={"Authorization": f"Bearer {served.token}"},
-    ) as session:
+    async with signed_in(served) as session:
         yield session
 
 

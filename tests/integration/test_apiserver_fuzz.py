@@ -16,7 +16,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from nodrop.client.kubeconfig import read_kubeconfig
 from nodrop.client.protocol import ALL
 from nodrop.model.definitions import schema_of
 from nodrop.model.kinds import KINDS, NAMESPACE, Kind
@@ -25,7 +24,7 @@ from nodrop.store.sqlite import SqliteStore
 from tests.integration.test_apiserver_custom import DEFINITIONS, definition, widget
 from tests.properties.odd_objects import KEYS, NUMBERS, TEXTS, mutated, odd_value
 from tests.properties.test_odd_objects import valid_objects
-from tests.serving import Served, serving
+from tests.serving import Served, serving, signed_in
 
 REQUESTS = int(os.environ.get("NODROP_FUZZ_REQUESTS", "1500"))
 SEED = int(os.environ.get("NODROP_FUZZ_SEED", "20260"))
@@ -222,13 +221,7 @@ async def test_no_request_breaks_the_api_server(
 ) -> None:
     maker, wrong = Maker(SEED), []
     async with serving(tmp_path / "state") as served:
-        tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
-        assert tls is not None
-        async with aiohttp.ClientSession(
-            served.url,
-            connector=aiohttp.TCPConnector(ssl=tls),
-            headers={"Authorization": f"Bearer {served.token}"},
-        ) as session:
+        async with signed_in(served) as session:
             made = Asked("POST", DEFINITIONS, {}, {}, json.dumps(definition()).encode())
             assert not await send(session, made)
             for _ in range(REQUESTS):

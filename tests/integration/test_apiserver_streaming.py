@@ -17,13 +17,12 @@ import pytest
 
 from nodrop.apiserver import command_clients
 from nodrop.apiserver.spdy import Data, Decoder, Encoder, Frame, Open, Ping, Reply
-from nodrop.client.kubeconfig import read_kubeconfig
 from nodrop.keeper.client import KeeperClient, ensure_keeper
 from nodrop.keeper.protocol import ProcessSpec
 from nodrop.model.kinds import POD
 from nodrop.model.meta import Obj, ObjectKey, uid_of
 from tests.processes import until_gone
-from tests.serving import Served, serving
+from tests.serving import Served, serving, signed_in
 
 PODS = "/api/v1/namespaces/default/pods"
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
@@ -67,14 +66,8 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
                 log=str(log),
             )
         )
-        tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
-        assert tls is not None
         try:
-            async with aiohttp.ClientSession(
-                served.url,
-                connector=aiohttp.TCPConnector(ssl=tls),
-                headers={"Authorization": f"Bearer {served.token}"},
-            ) as http:
+            async with signed_in(served) as http:
                 yield Rig(http, pod, served, keeper)
         finally:
             await keeper.shutdown(grace_s=0.2)

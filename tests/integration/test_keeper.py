@@ -15,6 +15,7 @@ import pytest
 from nodrop.keeper.client import KeeperClient
 from nodrop.keeper.protocol import KeeperFailure, ProcessSpec
 from tests.integration.kept import ENV, sh, spec
+from tests.processes import gone, until_gone
 
 
 def _py(id: str, script: str, **more: Any) -> ProcessSpec:
@@ -27,20 +28,6 @@ async def _until(path: Path) -> str:
         while not path.exists() or not path.read_text():
             await asyncio.sleep(0.01)
     return path.read_text()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(") ")[2][0] not in "ZX"
-
-
-async def _until_dead(pid: int) -> None:
-    async with asyncio.timeout(20):
-        while _alive(pid):
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +117,8 @@ async def test_the_end_of_a_container_is_the_end_of_its_tree(
     await keeper.start(sh("daemon", script))
     other = await keeper.start(sh("other", "sleep 600"))
     assert (await keeper.wait("daemon")).exit_code == 0
-    await _until_dead(int(await _until(pids)))
-    assert _alive(other.pid)
+    await until_gone(int(await _until(pids)))
+    assert not gone(other.pid)
 
 
 async def test_kill_reaches_setsid_children(keeper: KeeperClient, tmp_path: Path) -> None:
@@ -141,7 +128,7 @@ async def test_kill_reaches_setsid_children(keeper: KeeperClient, tmp_path: Path
     pid = int(await _until(pids))
     await keeper.signal("tree", signal.SIGKILL, tree=True)
     assert (await keeper.wait("tree")).exit_code == 137
-    await _until_dead(pid)
+    await until_gone(pid)
     await keeper.signal("tree", signal.SIGKILL, tree=True)  # ended: no error
 
 
@@ -188,7 +175,7 @@ async def test_exec_times_out_with_its_tree(keeper: KeeperClient, tmp_path: Path
     with pytest.raises(KeeperFailure) as caught:
         await keeper.exec("web", ["sh", "-c", script], timeout_s=0.5)
     assert caught.value.code == "ETIMEDOUT"
-    await _until_dead(int((tmp_path / "pid").read_text()))
+    await until_gone(int((tmp_path / "pid").read_text()))
     assert (await keeper.list())[0].exit_code is None
 
 
@@ -199,7 +186,7 @@ async def test_a_cancelled_exec_is_ended(keeper: KeeperClient, tmp_path: Path) -
         task = tasks.create_task(keeper.exec("web", ["sh", "-c", script], timeout_s=None))
         pid = int(await _until(tmp_path / "pid"))
         task.cancel()
-    await _until_dead(pid)
+    await until_gone(pid)
 
 
 async def test_unknown_ids(keeper: KeeperClient) -> None:

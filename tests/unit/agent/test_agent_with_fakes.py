@@ -535,16 +535,21 @@ async def test_another_image_restarts_the_container_in_place(
         assert runtime.containers[id_of(made, attempt=1)].signals == []
 
 
+async def crash_twice(rig: Rig, runtime: FakeRuntime, made: Obj) -> None:
+    """The first restart comes at once; the second is backed off."""
+    for attempt in (0, 1):
+        container_id = id_of(made, attempt=attempt)
+        await rig.until(partial(runtime.containers.__contains__, container_id))
+        await rig.until_ready("web")
+        runtime.end(container_id, 1)
+
+
 async def test_another_image_ends_a_back_off_and_is_noticed_by_a_new_agent(
     rig: Rig, runtime: FakeRuntime
 ) -> None:
     async with rig.running():
         made = await rig.create(pod("web", container("serve")))
-        for attempt in (0, 1):
-            container_id = id_of(made, attempt=attempt)
-            await rig.until(partial(runtime.containers.__contains__, container_id))
-            await rig.until_ready("web")
-            runtime.end(container_id, 1)
+        await crash_twice(rig, runtime, made)
         await rig.until(lambda: rig.events("BackOff") != [])
         await rig.set_image("web", "app:v2")
         await rig.until_ready("web")
@@ -681,11 +686,7 @@ async def test_a_back_off_goes_on_after_a_restart_of_the_agent(
 ) -> None:
     async with rig.running():
         made = await rig.create(pod("web", container("serve")))
-        for attempt in (0, 1):
-            container_id = id_of(made, attempt=attempt)
-            await rig.until(partial(runtime.containers.__contains__, container_id))
-            await rig.until_ready("web")
-            runtime.end(container_id, 1)
+        await crash_twice(rig, runtime, made)
         await rig.until(lambda: len(rig.events("BackOff")) == 1)
     seen = len(rig.pods)
     async with rig.running():
