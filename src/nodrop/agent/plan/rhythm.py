@@ -74,4 +74,6 @@ def is_due(probe: Probe, ran_s: float) -> bool:
 def next_tick_s(first_s: float, period_s: float, now_s: float) -> float:
     """The next tick of ``first + k × period`` after now: a slow probe drops ticks, shifts none."""
     passed = max(0, int((now_s - first_s) // period_s))
-    return first_s + (passed + 1) * period_s
+    tick_s = first_s + (passed + 1) * period_s
+    # At a tick, rounding may count it as not passed: it would come a second time, at once.
+    return tick_s if tick_s > now_s else first_s + (passed + 2) * period_s

@@ -37,6 +37,11 @@ def test_slow_probes_drop_ticks_and_shift_none(now_s: float, tick_s: float) -> N
     assert next_tick_s(100.0, 10.0, now_s) == tick_s
 
 
+def test_rounding_gives_no_tick_twice() -> None:
+    """At 0.025 + 1, (now - first) // period is 0: the tick is over all the same."""
+    assert next_tick_s(0.025, 1.0, 0.025 + 1.0) == 0.025 + 2.0
+
+
 @pytest.mark.parametrize(
     ("turn", "outcome", "ended_s", "counts"),
     [
