@@ -14,6 +14,8 @@ HASH = "pod-template-hash"
 _DEADLINE = "ProgressDeadlineExceeded"
 #: Waiting reasons that don't mend themselves by waiting for the same pod.
 _CONFIG_ERRORS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+#: Events of a pod whose containers can't be made for want of a volume.
+_VOLUME_REASONS = ("FailedMount", "Unsupported")
 _CRASHES_BEFORE_FAILED = 2
 #: As many as a probe's failureThreshold is by default.
 _FAILURES_THAT_GO_ON = 3
@@ -118,7 +120,13 @@ def problems_of(pods: Iterable[Obj], events: Sequence[Obj] = ()) -> Iterable[Pro
                 continue
             if problem := _problem(pod["metadata"]["name"], container):
                 yield problem
-            elif failing := _probe_failures(pod, events):
+            elif "waiting" in (container.get("state") or {}) and (
+                failing := _events_of(pod, events, *_VOLUME_REASONS)
+            ):
+                reason, message = failing[-1]["reason"], str(failing[-1].get("message", ""))
+                name = pod["metadata"]["name"]
+                yield Problem(name, container["name"], reason, message, lasting=True)
+            elif failing := _events_of(pod, events, "Unhealthy"):
                 yield Problem(
                     pod["metadata"]["name"],
                     container["name"],
@@ -243,13 +251,12 @@ def _lasted_s(event: Obj) -> float:
     return (parse_time(last) - parse_time(first)).total_seconds() if first and last else 0.0
 
 
-def _probe_failures(pod: Obj, events: Sequence[Obj]) -> list[Obj]:
-    """The Events of failing probes of ``pod``, the latest last."""
+def _events_of(pod: Obj, events: Sequence[Obj], *reasons: str) -> list[Obj]:
+    """The Events of ``pod`` with these reasons, the latest last."""
     uid = pod["metadata"]["uid"]
     failing = [
         event
         for event in events
-        if event.get("reason") == "Unhealthy"
-        and (event.get("involvedObject") or {}).get("uid") == uid
+        if event.get("reason") in reasons and (event.get("involvedObject") or {}).get("uid") == uid
     ]
     return sorted(failing, key=when)

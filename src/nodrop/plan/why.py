@@ -94,7 +94,7 @@ def pod_trouble(cache: Cache, pod: Obj, min_ready_s: int, now: datetime) -> str:
     for container in (pod.get("status") or {}).get("containerStatuses") or ():
         if not container.get("ready") and (said := _container(container)):
             return said
-    return _probe_failure(cache, pod) or "is not ready yet"
+    return _volume_failure(cache, pod) or _probe_failure(cache, pod) or "is not ready yet"
 
 
 # Private: deployments
@@ -267,6 +267,21 @@ def _container(status: Obj) -> str:
     if waiting.get("message"):
         return f"container {name}: {waiting.get('reason')}: {waiting['message']}"
     return ""
+
+
+def _volume_failure(cache: Cache, pod: Obj) -> str:
+    """What keeps containers from being made; over once one has been."""
+    states = [
+        one.get("state") or {} for one in (pod.get("status") or {}).get("containerStatuses", ())
+    ]
+    if not all("waiting" in state for state in states):
+        return ""
+    reasons = ("FailedMount", "Unsupported")
+    failing = [event for event in _events(cache, pod) if event.get("reason") in reasons]
+    if not failing:
+        return ""
+    last = max(failing, key=lambda event: event.get("lastTimestamp") or "")
+    return f"has no volume: {last['message']}"
 
 
 def _probe_failure(cache: Cache, pod: Obj) -> str:

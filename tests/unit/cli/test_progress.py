@@ -108,6 +108,20 @@ def test_a_failing_probe_is_told_by_its_last_event() -> None:
     assert standing.state == "progressing"
 
 
+@pytest.mark.parametrize("reason", ["FailedMount", "Unsupported"])
+def test_a_volume_that_cannot_be_is_told_while_containers_wait_for_it(reason: str) -> None:
+    event = {
+        "metadata": {"resourceVersion": "7"},
+        "reason": reason,
+        "involvedObject": {"uid": "u1"},
+        "message": "spec.volumes[1].persistentVolumeClaim",
+    }
+    waits = pod(state={"waiting": {"reason": "ContainerCreating"}})
+    (problem,) = problems_of([waits], [event])
+    assert (problem.reason, problem.message, problem.lasting) == (reason, event["message"], True)
+    assert list(problems_of([pod(state={"running": {}})], [event])) == []
+
+
 def test_undo_is_kubectls_json_patch_and_empty_for_the_same_template() -> None:
     labels = {"app": "web", "pod-template-hash": "abc"}
     target = {
