@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import zlib
 from collections.abc import Awaitable, Coroutine, Sequence
 from datetime import datetime, timedelta
@@ -38,8 +37,6 @@ from nodrop.agent.probers.protocol import ProbeResult
 from nodrop.agent.runtime.protocol import ContainerState, Exit
 from nodrop.events import Reason
 from nodrop.model.meta import Obj
-
-log = logging.getLogger(__name__)
 
 #: A prober that fails itself is asked this often before its result is thrown away.
 _TRIES = 3
@@ -202,9 +199,12 @@ class ContainerRun:
             pod.uid, pod.ip, budget_s=budget_s, answers_s=answers_s(budget_s)
         )
         if paused.in_flight != 0:
-            left = "perhaps" if paused.in_flight is None else str(paused.in_flight)
-            name = self._container.name
-            log.warning("pod %s: container %s is ended with %s requests in flight", pod, name, left)
+            left = "perhaps some" if paused.in_flight is None else str(paused.in_flight)
+            message = (
+                f"{left} requests were still in flight after {paused.took_s:.1f} s; container "
+                f"{self._container.name} is ended all the same, to be started again"
+            )
+            await pod.emit("Warning", Reason.DRAIN_CUT, message)
 
     async def _resume_kill(self, ends_at: datetime) -> None:
         """Go on with a kill; the note was written before the proxy had said anything."""

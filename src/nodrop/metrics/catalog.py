@@ -71,7 +71,8 @@ OTHERS: tuple[Metric, ...] = (
     ),
     Metric(
         "nodrop_cut_requests_total", "counter", _DRAIN,
-        "Requests still in flight when the drain's share of the grace period was over.",
+        "Requests still in flight when the drain's share of the grace period was over, or a"
+        " container was restarted.",
     ),
     Metric(
         "nodrop_cut_streams_total", "counter", _DRAIN,

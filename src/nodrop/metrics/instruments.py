@@ -68,6 +68,11 @@ class Instruments:
         if left:
             self._of_version(self.cut_requests, pod).inc(left)
 
+    def paused(self, pod: PodName, paused: Withdrawn) -> None:
+        """A container is restarted in a pod that lives on: no drain, but it may have to cut."""
+        if paused.in_flight:
+            self._of_version(self.cut_requests, pod).inc(paused.in_flight)
+
     def cut(self, pod: PodName, streams: int) -> None:
         """The app had not ended these connections in time, so the proxy did."""
         self._of_version(self.cut_streams, pod).inc(streams)

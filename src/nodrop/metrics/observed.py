@@ -52,7 +52,9 @@ class ObservedTraffic:
     async def pause(
         self, pod: Uid, address: str, *, budget_s: float, answers_s: float = 0.0
     ) -> Withdrawn:
-        return await self._traffic.pause(pod, address, budget_s=budget_s, answers_s=answers_s)
+        paused = await self._traffic.pause(pod, address, budget_s=budget_s, answers_s=answers_s)
+        self._instruments.paused(self._directory.name_of(pod), paused)
+        return paused
 
     async def cut(self, pod: Uid, *, spread_s: float) -> int:
         closed = await self._traffic.cut(pod, spread_s=spread_s)

@@ -266,6 +266,22 @@ async def test_a_failed_liveness_probe_restarts(
         assert id_of(made, attempt=1) in runtime.containers
 
 
+async def test_requests_that_a_restart_in_place_cuts_are_told(
+    rig: Rig, runtime: FakeRuntime, prober: FakeProber
+) -> None:
+    prober.verdict = lambda target: ProbeResult("failure", "stuck")
+    rig.traffic.release.clear()
+    rig.traffic.in_flight = 3
+    live = {"exec": {"command": ["live"]}, "periodSeconds": 1, "failureThreshold": 1}
+    one = pod("web", container("serve", livenessProbe=live), terminationGracePeriodSeconds=1)
+    async with rig.running():
+        await rig.create(one)
+        await rig.until(lambda: container_status(rig.pod("web")).get("restartCount") == 1)
+        (message, *_) = rig.events("DrainCut")
+        assert message.startswith("3 requests were still in flight after 0.")
+        assert "container app is ended" in message
+
+
 async def test_a_missing_config_map_is_waited_for(rig: Rig, runtime: FakeRuntime) -> None:
     async with rig.running():
         wanted = [{"configMapRef": {"name": "settings"}}]

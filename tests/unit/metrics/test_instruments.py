@@ -24,6 +24,7 @@ def test_what_rollouts_have_drained_and_cut_leaves_no_series_behind_for_ever() -
         if version % 2:
             instruments.withdrew(pod(version), Withdrawn(in_flight=2, took_s=1.0))
             instruments.cut(pod(version), 1)
+            instruments.paused(pod(version), Withdrawn(in_flight=3, took_s=1.0))
         now_s += VERSION_ENDS_AFTER_S / 4
     text = generate_latest(registry).decode()
     for name in ("drained_requests", "cut_requests", "cut_streams"):
@@ -31,3 +32,5 @@ def test_what_rollouts_have_drained_and_cut_leaves_no_series_behind_for_ever() -
         assert 2 <= len(shown) <= 6, shown
     last = 'nodrop_drained_requests_total{deployment="web",namespace="default",version="99"} 3.0'
     assert last in text.splitlines()
+    cut = 'nodrop_cut_requests_total{deployment="web",namespace="default",version="99"} 5.0'
+    assert cut in text.splitlines()
