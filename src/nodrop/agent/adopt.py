@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from signal import Signals
 
 from nodrop.agent.folders import PodFolders
@@ -65,8 +65,11 @@ async def _end(runtime: Runtime, state: ContainerState) -> None:
         log.warning("container %s of a vanished pod was not ended: %s", state.id, failure)
 
 
-def remove_stray_folders(folders: PodFolders, pods: Collection[str]) -> None:
-    """Delete the folders of pods that don't exist any more."""
-    for uid in folders.known():
-        if uid not in pods:
-            folders.remove(uid)
+def stray_folders(folders: PodFolders, pods: Collection[str]) -> list[str]:
+    """Uids of pods that don't exist any more and have folders."""
+    return [uid for uid in folders.known() if uid not in pods]
+
+
+async def remove_folders(folders: PodFolders, uids: Iterable[str]) -> None:
+    for uid in uids:
+        await folders.remove(uid)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from nodrop.agent.adopt import end_orphans, find_containers, remove_stray_folders
+from nodrop.agent.adopt import end_orphans, find_containers, remove_folders, stray_folders
 from nodrop.agent.api_access import ApiAccess, NoAccess
 from nodrop.agent.folders import PodFolders
 from nodrop.agent.observer import AgentObserver, Unobserved
@@ -85,7 +85,7 @@ class Agent:
             if address := (pod.get("status") or {}).get("podIP"):
                 self._keep(uid, address)
         self._host.addresses.leave_gap()
-        remove_stray_folders(self._host.folders, pods.keys())
+        strays = stray_folders(self._host.folders, pods.keys())
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._host.cache.subscribe(self._on_event)
@@ -93,6 +93,7 @@ class Agent:
                 self._look_after(pod, found.get(uid, ()))
             orphans = [state for uid in found if uid not in pods for state in found[uid]]
             group.create_task(end_orphans(self._host.runtime, orphans))
+            group.create_task(remove_folders(self._host.folders, strays))
             self.adopted.set()
             try:
                 await asyncio.Event().wait()

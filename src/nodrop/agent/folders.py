@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -40,7 +41,9 @@ class PodFolders(Protocol):
         """The end of a run's log: at most 80 lines and 2048 bytes, for its termination message."""
         ...
 
-    def remove(self, uid: str) -> None: ...
+    async def remove(self, uid: str) -> None:
+        """Delete all that the pod has left; no other pod waits for that, however much it is."""
+        ...
 
     def known(self) -> list[str]:
         """Uids that have a folder."""
@@ -75,8 +78,8 @@ class DiskFolders:
         except OSError:
             return ""
 
-    def remove(self, uid: str) -> None:
-        shutil.rmtree(self._root / uid, ignore_errors=True)
+    async def remove(self, uid: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._root / uid, ignore_errors=True)
 
     def known(self) -> list[str]:
         if not self._root.is_dir():

@@ -208,7 +208,7 @@ class PodWorker:
         await self._host.traffic.forget(context.uid)
         for state in await self._host.containers_of(context.uid):
             await self._host.runtime.remove(state.id)
-        self._host.folders.remove(context.uid)
+        await self._host.folders.remove(context.uid)
         self._host.addresses.release(context.uid, self._now())
 
     async def _delete(self) -> None:

@@ -281,7 +281,7 @@ class Folders:
     def last_words(self, uid: str, container: str, attempt: int) -> str:
         return ""
 
-    def remove(self, uid: str) -> None:
+    async def remove(self, uid: str) -> None:
         self._uids.pop(uid, None)
 
     def known(self) -> list[str]:

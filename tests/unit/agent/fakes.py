@@ -209,7 +209,7 @@ class FakeFolders:
     def last_words(self, uid: str, container: str, attempt: int) -> str:
         return f"the end of {container}/{attempt}\n"
 
-    def remove(self, uid: str) -> None:
+    async def remove(self, uid: str) -> None:
         self.uids.discard(uid)
 
     def known(self) -> list[str]:
