@@ -56,14 +56,41 @@ async def status_of(response: aiohttp.ClientResponse) -> tuple[int, str, str]:
 # Credentials
 
 
-@pytest.mark.parametrize("path", ["/version", "/healthz", "/api", "/apis", CONFIGMAPS, "/nowhere"])
-async def test_nothing_is_served_without_credentials(served: Served, path: str) -> None:
+PUBLIC = ("/version", "/healthz", "/livez", "/readyz")
+
+
+@pytest.mark.parametrize("path", [*PUBLIC, "/api", "/apis", CONFIGMAPS, "/metrics", "/nowhere"])
+async def test_without_credentials_only_health_and_version_are_told(
+    served: Served, path: str
+) -> None:
+    """As upstream has it: load balancers and scripts ask so. Wrong credentials are never taken."""
     tls = read_kubeconfig(served.state.kubeconfig).ssl_context()
     assert tls is not None
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": served.token}):
             async with session.get(served.url + path, headers=headers) as response:
+                if path in PUBLIC and not headers:
+                    assert response.status == 200
+                    continue
                 assert await status_of(response) == (401, "Unauthorized", "Unauthorized")
+
+
+async def test_odd_bodies_are_bad_requests(served: Served, http: aiohttp.ClientSession) -> None:
+    """They were answered with 500."""
+    deep = b'{"a":' * 20_000 + b"1" + b"}" * 20_000
+    async with http.post(
+        CONFIGMAPS, data=deep, headers={"Content-Type": "application/json"}
+    ) as response:
+        assert await status_of(response) == (400, "BadRequest", "the body is nested too deep")
+    reviews = "/apis/authorization.k8s.io/v1/"
+    for name, spec in (
+        ("selfsubjectaccessreviews", {"resourceAttributes": "x"}),
+        ("selfsubjectaccessreviews", {"nonResourceAttributes": []}),
+        ("namespaces/default/localsubjectaccessreviews", {"resourceAttributes": [1]}),
+        ("subjectaccessreviews", {"user": "a", "groups": 5, "resourceAttributes": {}}),
+    ):
+        async with http.post(reviews + name, json={"spec": spec}) as response:
+            assert (await status_of(response))[:2] == (400, "BadRequest")
 
 
 async def test_a_client_certificate_of_our_authority_is_enough(served: Served) -> None:

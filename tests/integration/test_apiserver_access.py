@@ -105,6 +105,79 @@ async def test_an_admin_of_a_namespace_gives_no_more_than_it_has(served: Served)
             await ann.apply(Create(binding_of("bob", "view", "")))
 
 
+def give(served: Served, name: str, *rules: Obj) -> str:
+    """A token of a new user with these rights in ``default``."""
+    role: Obj = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [*rules]}
+    served.registry.create(ROLE, "default", {**role, "metadata": {"name": name}})
+    binding = binding_of(name, name, "default")
+    binding["roleRef"] = {**binding["roleRef"], "kind": "Role"}
+    served.registry.create(ROLEBINDING, "default", binding)
+    return Users(served.state.users).add(name, (), SystemClock().now())
+
+
+async def test_a_role_that_is_none_yet_is_bound_by_nobody_who_could_not_write_it(
+    served: Served,
+) -> None:
+    """It would give whatever somebody writes into it later."""
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    served.registry.create(ROLEBINDING, "default", binding_of("ann", "admin", "default"))
+    path = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+    async with asking(served) as ask:
+        missing = binding_of("ann", "later", "default")
+        code, told = await ask(token, path, method="POST", json=missing)
+        assert code == 404
+        assert told["message"] == 'clusterroles.rbac.authorization.k8s.io "later" not found'
+        assert (await ask(served.token, path, method="POST", json=missing))[0] == 201
+
+
+async def test_the_verb_bind_is_of_roles_by_name(served: Served) -> None:
+    """As upstream has it: of the role that is bound, not of the binding."""
+    group = "rbac.authorization.k8s.io"
+    create = {"verbs": ["create", "bind"], "apiGroups": [group], "resources": ["rolebindings"]}
+    bind = {"verbs": ["bind"], "apiGroups": [group], "resources": ["clusterroles"]}
+    may = give(served, "may", create, {**bind, "resourceNames": ["view"]})
+    may_not = give(served, "may-not", create)
+    path = f"/apis/{group}/v1/namespaces/default/rolebindings"
+    async with asking(served) as ask:
+        for token, role, code in ((may_not, "view", 403), (may, "edit", 403), (may, "view", 201)):
+            binding = binding_of("x", role, "default")
+            assert (await ask(token, path, method="POST", json=binding))[0] == code
+
+
+async def test_who_may_patch_may_not_create_by_apply(served: Served) -> None:
+    rule = {"verbs": ["patch"], "apiGroups": [""], "resources": ["configmaps"]}
+    token = give(served, "patcher", rule)
+    path = "/api/v1/namespaces/default/configmaps/new?fieldManager=m"
+    obj: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    async with asking(served) as ask:
+        code, told = await ask(token, path, method="PATCH", headers=headers, json=obj)
+        assert (code, "cannot create resource" in told["message"]) == (403, True)
+        assert (await ask(served.token, path, method="PATCH", headers=headers, json=obj))[0] == 201
+        assert (await ask(token, path, method="PATCH", headers=headers, json=obj))[0] == 200
+
+
+async def test_one_object_is_listed_and_watched_by_a_right_to_its_name(served: Served) -> None:
+    """So ``kubectl get configmap mine -w`` asks; a get is no watch and no list."""
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["mine"]}
+    token = give(served, "ann", {**rule, "verbs": ["get", "list", "watch"]})
+    getter = give(served, "getter", {**rule, "verbs": ["get"]})
+    obj: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}
+    served.registry.create(CONFIGMAP, "default", obj)
+    path = "/api/v1/namespaces/default/configmaps"
+    async with asking(served) as ask:
+        for query, code in (
+            ("?fieldSelector=metadata.name%3Dmine", 200),
+            ("?fieldSelector=metadata.name%3Dother", 403),
+            ("?fieldSelector=metadata.name!%3Dmine", 403),
+            ("", 403),
+        ):
+            assert (await ask(token, path + query))[0] == code
+        assert (await ask(getter, f"{path}?fieldSelector=metadata.name%3Dmine"))[0] == 403
+        assert (await ask(getter, f"{path}/mine?watch=true"))[0] == 403
+        assert (await ask(getter, f"{path}/mine?watch=false"))[1]["kind"] == "ConfigMap"
+
+
 async def test_a_patch_of_a_role_gives_no_more_than_its_writer_has(served: Served) -> None:
     """What it gives shows only in what it makes; it is refused before anything is stored."""
     token = Users(served.state.users).add("ann", (), SystemClock().now())

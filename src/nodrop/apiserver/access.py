@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -13,7 +13,8 @@ from nodrop.apiserver.parameters import flag
 from nodrop.apiserver.paths import STREAMED, Target
 from nodrop.apiserver.revocation import revocable
 from nodrop.client.protocol import ALL
-from nodrop.model.errors import ApiError
+from nodrop.client.selectors import parse_field_selector
+from nodrop.model.errors import ApiError, not_found
 from nodrop.model.kinds import (
     CLUSTERROLE,
     CLUSTERROLEBINDING,
@@ -31,7 +32,7 @@ from nodrop.model.rbac import (
     allows,
     exceeding,
     forbidden_message,
-    role_rules,
+    role_of,
 )
 from nodrop.registry.interface import Registry
 
@@ -74,6 +75,18 @@ class Access:
         """Raise 403 unless the user may do this to ``target``."""
         self.check(user_of(request), attributes_of(request, target))
 
+    def check_apply(self, request: web.Request, target: Target) -> None:
+        """Raise 403 when an apply would create an object, and the user may only patch."""
+        user = user_of(request)
+        if user.is_master or target.subresource is not None:
+            return
+        try:
+            self._registry.get(target.key)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            self.check(user, replace(attributes_of(request, target), verb="create"))
+
     def while_allowed(self, request: web.Request, target: Target) -> AbstractContextManager[None]:
         """Close the connection when the user is none any more, or may not do this any longer."""
         wanted, identify = attributes_of(request, target), request[_SPEAKER].again
@@ -107,13 +120,21 @@ class Access:
         if user.is_master:
             return
         policy, namespace = self.policy(), obj["metadata"].get("namespace", "")
-        if kind in (ROLE, CLUSTERROLE):
-            rules, verb = obj.get("rules") or (), "escalate"
-        else:
-            rules, verb = role_rules(policy, obj), "bind"
-        wanted = Attributes(verb=verb, group=kind.group, resource=kind.plural, namespace=namespace)
+        giving = kind in (ROLE, CLUSTERROLE)
+        role_kind, name = (kind, obj["metadata"]["name"]) if giving else _role_named(obj)
+        wanted = Attributes(
+            verb="escalate" if giving else "bind",
+            group=role_kind.group,
+            resource=role_kind.plural,
+            namespace=namespace,
+            name=name,
+        )
         if allows(policy, user, wanted):
             return
+        role = obj if giving else role_of(policy, obj)
+        if role is None:  # bound now, it would give whatever somebody writes into it later
+            raise not_found(role_kind, name)
+        rules = role.get("rules") or ()
         if extra := exceeding(policy, user, namespace, rules):
             raise _escalates(user, kind, obj, extra)
 
@@ -130,11 +151,27 @@ def attributes_of(request: web.Request, target: Target) -> Attributes:
         subresource=target.subresource or "",
         # A Namespace itself counts as inside of it, as upstream has it.
         namespace=target.name if target.kind == NAMESPACE else target.namespace or "",
-        name=target.name,
+        name=target.name or _selected_name(request),
     )
 
 
 # Private
+
+
+def _selected_name(request: web.Request) -> str:
+    """The one object that a list or watch is about: a right to it by name is enough."""
+    selector = request.query.get("fieldSelector", "")
+    if request.method not in ("GET", "HEAD") or "metadata.name" not in selector:
+        return ""
+    try:
+        return dict(parse_field_selector(selector).equal).get("metadata.name", "")
+    except ApiError:
+        return ""  # answered with 400 if any list is allowed
+
+
+def _role_named(binding: Obj) -> tuple[Kind, str]:
+    ref = binding["roleRef"]
+    return (CLUSTERROLE if ref["kind"] == CLUSTERROLE.kind else ROLE), ref["name"]
 
 
 def _measured(request: web.Request) -> Attributes | None:

@@ -33,10 +33,10 @@ from nodrop.apiserver.streams import Executor, LogSource
 from nodrop.apiserver.swagger import require_json
 from nodrop.clock import Clock
 from nodrop.model.catalogue import Catalogue
-from nodrop.model.errors import ApiError
+from nodrop.model.errors import ApiError, bad_request
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
-from nodrop.model.rbac import User
+from nodrop.model.rbac import ANONYMOUS, PUBLIC, User
 from nodrop.registry.forms import FormsRegistry
 from nodrop.registry.interface import Registry
 
@@ -165,6 +165,8 @@ async def _with_status_errors(request: web.Request, handler: Handler) -> web.Str
         return status_response(path_not_found())
     except web.HTTPException:
         raise
+    except RecursionError:
+        return status_response(bad_request("the body is nested too deep"))
     except ConnectionResetError:
         if request.transport is not None and not request.transport.is_closing():
             raise
@@ -185,7 +187,10 @@ def _credentials(auth: Auth, gate: Gate, access: Access) -> Middleware:
     def identify(request: web.Request) -> User:
         transport = request.transport
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
-        user = auth.user(request.headers.get("Authorization", ""), peer_certificate(tls))
+        shown = request.headers.get("Authorization", "")
+        user = auth.user(shown, peer_certificate(tls))
+        if user is None and not shown and request.path in PUBLIC:
+            return User(ANONYMOUS)
         if user is None:
             raise unauthorized()
         return user

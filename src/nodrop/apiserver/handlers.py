@@ -17,6 +17,8 @@ from nodrop.apiserver.logsocket import is_websocket, send_log
 from nodrop.apiserver.parameters import (
     ListOptions,
     delete_options,
+    eviction_options,
+    flag,
     list_options,
     log_options,
     write_options,
@@ -100,7 +102,7 @@ class ObjectHandlers:
     # Reading
 
     async def _get(self, request: web.Request, target: Target) -> web.StreamResponse:
-        if "watch" in request.query and target.subresource is None:
+        if flag(request.query, "watch") and target.subresource is None:
             return await self._list_or_watch(request, target)
         obj = self._registry.get(target.key, subresource=target.subresource)
         if target.subresource == "scale":
@@ -173,6 +175,7 @@ class ObjectHandlers:
         options = self._write_options(request, target)
         if patch_type == "apply":  # an apply has to say who it is
             options = replace(options, field_manager=request.query.get("fieldManager", ""))
+            self._access.check_apply(request, target)
         written = self._registry.patch(
             target.key,
             patch,
@@ -219,7 +222,7 @@ class ObjectHandlers:
         if request.method != "POST":
             raise method_not_allowed()
         eviction = decode_object(await read_body(request), _content_type(request))
-        options = delete_options(request.query, eviction.get("deleteOptions") or {})
+        options = eviction_options(request.query, eviction)
         self._registry.evict(target.key, eviction, options)
         success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         return json_response(encode({**success, "code": 201}), status=201)

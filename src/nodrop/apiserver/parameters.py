@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from nodrop.apiserver.streams import LogOptions, OutputStream
 from nodrop.client.protocol import Scope
@@ -75,22 +75,26 @@ def write_options(query: Query, user_agent: str = "") -> WriteOptions:
     )
 
 
+def eviction_options(query: Query, eviction: Obj) -> DeleteOptions:
+    """The DeleteOptions inside of a policy/v1 Eviction. Raises ApiError 400."""
+    return delete_options(query, _field(eviction, "deleteOptions", dict) or {})
+
+
 def delete_options(query: Query, body: Obj) -> DeleteOptions:
     """metav1.DeleteOptions of the body; where it is silent, of the query. Raises ApiError 400."""
-    grace = body.get("gracePeriodSeconds")
+    grace = _field(body, "gracePeriodSeconds", int)
     if grace is None:
         grace = whole(query, "gracePeriodSeconds")
-    if grace is not None and not isinstance(grace, int):
-        raise bad_request(f"gracePeriodSeconds: {grace!r} is not a whole number")
-    preconditions = body.get("preconditions") or {}
+    preconditions = _field(body, "preconditions", dict) or {}
+    dry_run = [str(one) for one in _field(body, "dryRun", list) or ()]
     orphan = body.get("orphanDependents", query.get("orphanDependents") in _TRUE)
     wanted = body.get("propagationPolicy") or query.get("propagationPolicy")
     return DeleteOptions(
         grace_period_s=grace,
         propagation=_propagation(wanted or ("Orphan" if orphan is True else "Background")),
-        uid=preconditions.get("uid"),
-        revision=_revision(preconditions.get("resourceVersion") or ""),
-        dry_run=_dry_run(",".join(body.get("dryRun") or ()) or query.get("dryRun", "")),
+        uid=_field(preconditions, "uid", str),
+        revision=_revision(_field(preconditions, "resourceVersion", str) or ""),
+        dry_run=_dry_run(",".join(dry_run) or query.get("dryRun", "")),
     )
 
 
@@ -141,6 +145,17 @@ def whole(query: Query, name: str) -> int | None:
 
 # Private
 
+_T = TypeVar("_T")
+_CALLED = {int: "a whole number", str: "a string", list: "a list", dict: "an object"}
+
+
+def _field(body: Obj, name: str, type: type[_T]) -> _T | None:
+    """A field of a body, or None when it is unset. Raises ApiError 400 for another type."""
+    value = body.get(name)
+    if value is None or (isinstance(value, type) and not isinstance(value, bool)):
+        return value
+    raise bad_request(f"{name}: {value!r} is not {_CALLED[type]}")
+
 
 def _check_match(query: Query, match: str, *, watch: bool) -> None:
     if query.get("sendInitialEvents"):
@@ -158,6 +173,11 @@ def _check_match(query: Query, match: str, *, watch: bool) -> None:
         raise _invalid_list_options(
             "resourceVersionMatch",
             f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"',
+        )
+    if match == "Exact" and query.get("resourceVersion") == "0":
+        raise _invalid_list_options(
+            "resourceVersionMatch",
+            'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"',
         )
     if not query.get("resourceVersion"):
         raise _invalid_list_options(

@@ -58,9 +58,9 @@ class Reviews:
             raise bad_request(
                 f"kind: {asked['kind']!r} was sent to {kind.plural}: send {kind.kind}"
             )
-        spec = asked.get("spec") or {}
-        if not isinstance(spec, dict):
-            raise bad_request("spec: expected an object")
+        spec = _object(asked, "spec", "spec")
+        for name in _ATTRIBUTES:
+            _object(spec, name, f"spec.{name}")
         if namespace:
             attributes = spec.get("resourceAttributes") or {}
             if attributes.get("namespace", namespace) != namespace:
@@ -84,7 +84,10 @@ class Reviews:
 
     def _others_access(self, user: User, spec: Obj) -> Obj:
         self._check(user, SUBJECTACCESSREVIEW)
-        other = User(str(spec.get("user") or ""), tuple(map(str, spec.get("groups") or ())))
+        groups = spec.get("groups") or []
+        if not isinstance(groups, list):
+            raise bad_request("spec.groups: expected a list of strings")
+        other = User(str(spec.get("user") or ""), tuple(map(str, groups)))
         if not other.name and not other.groups:
             raise ApiError(
                 422, "Invalid", "spec.user: at least one of user or groups must be specified"
@@ -128,6 +131,15 @@ class Reviews:
 
 
 # Private
+
+_ATTRIBUTES = ("resourceAttributes", "nonResourceAttributes")
+
+
+def _object(holder: Obj, name: str, path: str) -> Obj:
+    value = holder.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise bad_request(f"{path}: expected an object")
+    return value or {}
 
 
 def _attributes(spec: Obj) -> Attributes:

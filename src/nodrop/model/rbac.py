@@ -15,24 +15,14 @@ from nodrop.model.serviceaccount import account_user
 #: Whoever is in it may do everything, whatever bindings say.
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
-#: Who shows no credentials. Nobody comes in as that, but one may impersonate it.
+#: Who shows no credentials: comes in for what is ``PUBLIC`` alone. One may impersonate it.
 ANONYMOUS = "system:anonymous"
 UNAUTHENTICATED = "system:unauthenticated"
 GROUP = "rbac.authorization.k8s.io"
+#: What anybody may read, also without credentials (upstream's system:public-info-viewer).
+PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/version/")
 #: What every authenticated user may read, as upstream's system:discovery lets them.
-_DISCOVERY = (
-    "/api",
-    "/api/*",
-    "/apis",
-    "/apis/*",
-    "/healthz",
-    "/livez",
-    "/openapi",
-    "/openapi/*",
-    "/readyz",
-    "/version",
-    "/version/",
-)
+_DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *PUBLIC)
 #: Everybody may ask about themselves (upstream's system:basic-user).
 _SELF = {
     "authorization.k8s.io": ("selfsubjectaccessreviews", "selfsubjectrulesreviews"),
@@ -119,6 +109,12 @@ def rules_of(policy: Policy, user: User, namespace: str) -> Iterator[Obj]:
 
 def role_rules(policy: Policy, binding: Obj) -> Sequence[Obj]:
     """The rules of the role that a binding refers to; none when there is no such role."""
+    role = role_of(policy, binding)
+    return (role.get("rules") or ()) if role is not None else ()
+
+
+def role_of(policy: Policy, binding: Obj) -> Obj | None:
+    """The role that a binding refers to."""
     ref = binding.get("roleRef") or {}
     namespace = binding["metadata"].get("namespace", "")
     if ref.get("kind") == "ClusterRole":
@@ -127,8 +123,8 @@ def role_rules(policy: Policy, binding: Obj) -> Sequence[Obj]:
         candidates = [r for r in policy.roles if r["metadata"].get("namespace") == namespace]
     for role in candidates:
         if role["metadata"]["name"] == ref.get("name"):
-            return role.get("rules") or ()
-    return ()
+            return role
+    return None
 
 
 def rule_allows(rule: Obj, wanted: Attributes) -> bool:

@@ -2,6 +2,7 @@ import pytest
 
 from nodrop.apiserver.parameters import (
     delete_options,
+    eviction_options,
     list_options,
     log_options,
     write_options,
@@ -46,6 +47,7 @@ def test_a_list_reads_its_query() -> None:
             'Unsupported value: "Exact": supported values: "NotOlderThan"',
         ),
         ({"resourceVersionMatch": "Exact"}, 422, "unless resourceVersion is provided"),
+        ({"resourceVersionMatch": "Exact", "resourceVersion": "0"}, 422, "is forbidden for"),
         ({"resourceVersionMatch": "Near", "resourceVersion": "1"}, 422, "Unsupported value"),
     ],
 )
@@ -67,6 +69,25 @@ def test_delete_options_come_from_the_body_before_the_query() -> None:
     assert (options.uid, options.revision, options.dry_run) == ("u", 3, True)
     assert delete_options({"gracePeriodSeconds": "9"}, {}).grace_period_s == 9
     assert delete_options({"orphanDependents": "true"}, {}).propagation == "Orphan"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"preconditions": 5},
+        {"preconditions": {"uid": 5}},
+        {"preconditions": {"resourceVersion": 5}},
+        {"dryRun": "All"},
+        {"dryRun": [1]},
+        {"gracePeriodSeconds": True},
+        {"propagationPolicy": ["Orphan"]},
+    ],
+)
+def test_delete_options_of_another_type_are_refused(body: dict[str, object]) -> None:
+    for eviction in ({"deleteOptions": body}, {"deleteOptions": [body]}):
+        with pytest.raises(ApiError) as failure:
+            eviction_options({}, eviction)
+        assert failure.value.code == 400
 
 
 @pytest.mark.parametrize(
