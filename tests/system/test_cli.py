@@ -123,6 +123,8 @@ def interrupted(engine: Engine, *arguments: str, after: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Who runs in the background of a shell without job control has SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
