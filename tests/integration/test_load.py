@@ -108,9 +108,11 @@ PLANTED = {
 GETS = Mix(post_share=0, slow_share=0, fresh_share=1, get_paths=("/ok",))
 
 
-async def shoot(url: str, *, count: int, rate: float = 200, mix: Mix = GETS) -> list[Record]:
+async def shoot(
+    url: str, *, count: int, rate: float = 200, mix: Mix = GETS, timeout_s: float = 20
+) -> list[Record]:
     records: list[Record] = []
-    load = Load(LoadSpec(target_of(url), rate, mix, timeout_s=0.4), records.append)
+    load = Load(LoadSpec(target_of(url), rate, mix, timeout_s=timeout_s), records.append)
     await load.run(count=count)
     assert len({record.id for record in records}) == len(records) == load.fired == count
     assert load.in_flight == 0
@@ -124,7 +126,7 @@ def outcomes(records: list[Record]) -> Counter[Outcome]:
 async def test_each_planted_fault_is_counted_exactly() -> None:
     mix = Mix(post_share=0, slow_share=0, fresh_share=1, get_paths=tuple(PLANTED))
     async with serving(fault_by_path) as url:
-        records = await shoot(url, count=20 * len(PLANTED), mix=mix)
+        records = await shoot(url, count=20 * len(PLANTED), mix=mix, timeout_s=0.4)
     assert outcomes(records) == dict.fromkeys(PLANTED.values(), 20)
     by_path = list(PLANTED.values())
     assert all(record.outcome is by_path[record.id % len(by_path)] for record in records)
