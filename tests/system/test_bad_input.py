@@ -71,8 +71,27 @@ def test_one_bad_object_among_good_ones_keeps_all_from_being_applied(
 def test_a_kind_that_is_not_served_is_named(empty_engine: Engine, tmp_path: Path) -> None:
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}}
     assert 'kind: Unsupported value: "Job"' in refused(empty_engine, tmp_path, [job])
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    documents = [job, *hello(), {**scaler, "metadata": {"name": "hello"}}]
+    said = refused(empty_engine, tmp_path, documents)
+    assert "Job j: " in said
+    assert "HorizontalPodAutoscaler hello: " in said
+    assert "hint: --skip-unserved " in said
     old = {**hello()[0], "apiVersion": "extensions/v1beta1"}
     assert "Deployment is served as apps/v1" in refused(empty_engine, tmp_path, [old])
+
+
+def test_what_is_not_served_is_passed_over_when_asked(empty_engine: Engine, tmp_path: Path) -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "left"}}
+    scaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    file = write(tmp_path / "m.yaml", [{**scaler, "metadata": {"name": "web"}}, config])
+    warning = "HorizontalPodAutoscaler/web is passed over: the number of replicas stays"
+    up = empty_engine.run("up", "--skip-unserved", file)
+    assert up.stdout.splitlines() == ["configmap/left created"]
+    assert warning in up.stderr
+    down = empty_engine.run("down", "--skip-unserved", file)
+    assert down.stdout.splitlines() == ["configmap/left deleted"]
+    assert warning in down.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from nodrop.check.settings import Settings
 from nodrop.check.source import Document
 from nodrop.cli.hints import hint_for
 from nodrop.cli.session import Failure
+from nodrop.cli.unserved import HINT, fault_of, meaning_of
 from nodrop.model.errors import ApiError
-from nodrop.model.kinds import KINDS, NAMESPACE, Kind, kind_of
+from nodrop.model.kinds import NAMESPACE, Kind, kind_of
 from nodrop.model.meta import Obj, ObjectKey, annotations_of, key_of
 from nodrop.model.patch import three_way_patch
 from nodrop.model.schema import decode_strictness
@@ -83,11 +83,13 @@ def prepare(
     ``needs_command`` False: for a real cluster, whose images have entrypoints.
     """
     wrong: list[Fault] = []
+    unserved = False
     prepared: dict[ObjectKey, tuple[Obj, Document]] = {}
     for document in documents:
         kind = kind_of(document.obj["apiVersion"], document.obj["kind"])
         if kind is None:
-            wrong.append(Fault(_unserved(document.obj), str(document)))
+            wrong.append(Fault(fault_of(document.obj), str(document)))
+            unserved |= meaning_of(document.obj) is not None
             continue
         if wrong_types := _wrong_types(document, kind):
             wrong.extend(wrong_types)
@@ -108,7 +110,8 @@ def prepare(
         )
         prepared[key] = obj, document
     if wrong:
-        raise Refused(wrong, hint=_ONE_VERSION if _STANDS in wrong[0].message else "")
+        versions = _ONE_VERSION if _STANDS in wrong[0].message else ""
+        raise Refused(wrong, hint=HINT if unserved else versions)
     objects = [obj for obj, _ in prepared.values()]
     return sorted(objects, key=lambda obj: obj["kind"] != "Namespace")
 
@@ -208,26 +211,6 @@ def _wrong_types(document: Document, kind: Kind) -> list[Fault]:
     name = document.obj["metadata"].get("name")
     about = f"{kind.kind} {name}: " if isinstance(name, str) else ""
     return [Fault(f"{about}{one}", str(document)) for one in found]
-
-
-def _unserved(obj: Obj) -> str:
-    served = ", ".join(sorted({kind.kind for kind in KINDS}))
-    same = next((kind for kind in KINDS if kind.kind == obj["kind"]), None)
-    if same:
-        return (
-            f'apiVersion: Invalid value: "{obj["apiVersion"]}": {obj["kind"]} is served as '
-            f"{same.api_version}"
-        )
-    meant = _meant(obj["kind"])
-    mend = f'did you mean "{meant}"?' if meant else f"nodrop serves {served}"
-    return f'kind: Unsupported value: "{obj["kind"]}": {mend}'
-
-
-def _meant(word: str) -> str:
-    """The kind that somebody who wrote ``word`` had in mind, or ""."""
-    names = {name.lower(): kind.kind for kind in KINDS for name in (kind.plural, kind.kind)}
-    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.85)
-    return names[close[0]] if close else ""
 
 
 def _complete(obj: Obj, kind: Kind, *, namespace: str, folder: Path) -> Obj:

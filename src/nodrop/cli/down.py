@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodrop.cli.durations import duration
+from nodrop.cli.manifests import read_manifests, skip_unserved_option
 from nodrop.cli.session import (
     Failure,
     connect,
@@ -25,6 +26,7 @@ from nodrop.model.meta import ObjectKey
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
+    from nodrop.check.source import Document
     from nodrop.client.http import HttpClient
 
 
@@ -35,6 +37,7 @@ _KEEPER_ENDS_WITHIN_S = 10.0
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @state_option
 @namespace_option
+@skip_unserved_option
 @click.option(
     "--timeout",
     "timeout_s",
@@ -44,7 +47,13 @@ _KEEPER_ENDS_WITHIN_S = 10.0
     help="Give up waiting then.",
 )
 @runs
-async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout_s: float) -> None:
+async def down(
+    files: tuple[Path, ...],
+    state: StateDir,
+    namespace: str,
+    skip_unserved: bool,
+    timeout_s: float,
+) -> None:
     """Delete the objects of manifests and wait until their pods have ended.
 
     Without FILES: end every pod gracefully (hooks, SIGTERM, grace period), then the proxy and
@@ -54,7 +63,8 @@ async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout
     begun: list[str] = []
     with interrupted_as(lambda: "".join(begun[-1:]) or "nothing was ended"):
         if files:
-            await _delete(state, files, namespace=namespace, timeout_s=timeout_s, begun=begun)
+            documents = read_manifests(files, skip_unserved=skip_unserved)
+            await _delete(state, documents, namespace=namespace, timeout_s=timeout_s, begun=begun)
         else:
             await _stop_everything(state, timeout_s, begun)
 
@@ -63,15 +73,19 @@ async def down(files: tuple[Path, ...], state: StateDir, namespace: str, timeout
 
 
 async def _delete(
-    state: StateDir, files: Sequence[Path], *, namespace: str, timeout_s: float, begun: list[str]
+    state: StateDir,
+    documents: Sequence[Document],
+    *,
+    namespace: str,
+    timeout_s: float,
+    begun: list[str],
 ) -> None:
-    from nodrop.check.source import read_files
     from nodrop.cli.apply import prepare, spoken
     from nodrop.client.actions import Delete
     from nodrop.model.errors import ApiError
     from nodrop.model.meta import key_of
 
-    objects = prepare(read_files(files), namespace)
+    objects = prepare(documents, namespace)
     async with connect(state) as client:
         gone: list[tuple[ObjectKey, str]] = []
         for obj in reversed(objects):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nodrop.check.source import BrokenManifest
+from nodrop.cli.manifests import read_manifests, skip_unserved_option, warned
 from nodrop.cli.session import (
     INTERRUPTED,
     Failure,
@@ -52,6 +53,7 @@ _PLAIN_COLUMNS = 100
 )  # fmt: skip
 @state_option
 @namespace_option
+@skip_unserved_option
 @click.option(
     "--startup-s", type=click.FloatRange(min=0), default=None,
     help="Seconds from a container's start to its first answer (default: observed, else 5).",
@@ -74,6 +76,7 @@ def plan(
     old_files: tuple[Path, ...],
     state: StateDir,
     namespace: str,
+    skip_unserved: bool,
     startup_s: float | None,
     no_worst_case: bool,
     as_json: bool,
@@ -90,7 +93,13 @@ def plan(
         with _ended_at_once_by_interrupts():
             assumed = _assumptions(startup_s, seconds)
             report = _plan(
-                files, old_files, state, namespace, assumed, worst_case=not no_worst_case
+                files,
+                old_files,
+                state,
+                namespace,
+                assumed,
+                skip_unserved=skip_unserved,
+                worst_case=not no_worst_case,
             )
     except (Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
         end(error)
@@ -135,20 +144,21 @@ def _plan(
     namespace: str,
     assumed: Assumptions,
     *,
+    skip_unserved: bool,
     worst_case: bool,
 ) -> PlanReport:
-    from nodrop.check.source import read_files
     from nodrop.cli.apply import apply_all, prepare, warnings_of
     from nodrop.plan.report import report_of
     from nodrop.plan.run import Change, play, play_both
 
-    documents = read_files(files)
+    documents = read_manifests(files, skip_unserved=skip_unserved)
     new = prepare(documents, namespace)
     for warning in (*warnings_of(documents), *_remarks(new)):
-        click.echo(f"warning: {warning}", err=True)
+        warned(warning)
     deployments = _deployments_of(new)
     if old_files:
-        before = _applying(prepare(read_files(old_files), namespace))
+        old = read_manifests(old_files, skip_unserved=skip_unserved)
+        before = _applying(prepare(old, namespace))
     else:
         live = asyncio.run(_live(state, deployments))
         before = _creating(live)

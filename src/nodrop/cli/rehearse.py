@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nodrop.cli.manifests import read_manifests, skip_unserved_option
 from nodrop.cli.session import Failure, first_of, namespace_option, runs, state_option
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
+    from nodrop.check.source import Document
     from nodrop.cli.rehearse_acts import Act
     from nodrop.cli.rehearse_aim import Aim
     from nodrop.cli.rehearse_paths import Traffic
@@ -114,6 +116,7 @@ def _report_options(command: _F) -> _F:
               "allow, a minute at least).")  # fmt: skip
 @state_option
 @namespace_option
+@skip_unserved_option
 @runs
 async def rehearse(
     files: tuple[Path, ...],
@@ -122,6 +125,7 @@ async def rehearse(
     acts: tuple[str, ...],
     state: StateDir,
     namespace: str,
+    skip_unserved: bool,
     mode: Mode,
     engine: str,
     context: str,
@@ -142,7 +146,6 @@ async def rehearse(
     life and the mend. Exit code 0: none was lost. 1: some were, or the run could not show that
     none is (inconclusive).
     """
-    from nodrop.check.source import read_files
     from nodrop.cli.apply import prepare
     from nodrop.cli.rehearse_acts import plan_acts
     from nodrop.cli.rehearse_aim import aim_at, same_deployment
@@ -151,8 +154,10 @@ async def rehearse(
     if restart and new_files:
         raise Failure("--restart and --to exclude each other", code=2)
     local = not context
-    old = prepare(read_files(files), namespace, needs_command=local)
-    new = prepare(read_files(new_files), namespace, needs_command=local) if new_files else []
+    old, new = (
+        prepare(documents, namespace, needs_command=local)
+        for documents in _read(files, new_files, skip_unserved=skip_unserved)
+    )
     aim = aim_at(old)
     pods = [aim.pod]
     if new:
@@ -194,6 +199,11 @@ async def look(
 
 
 # Private
+
+
+def _read(*sides: tuple[Path, ...], skip_unserved: bool) -> list[list[Document]]:
+    """The documents of each side; a side that was not given has none."""
+    return [read_manifests(files, skip_unserved=skip_unserved) if files else [] for files in sides]
 
 
 async def _carried_out(run: Run, old: list[Obj], acts: list[Act]) -> Found:

@@ -12,6 +12,7 @@ import click
 
 from nodrop.check.source import BrokenManifest
 from nodrop.cli.durations import duration
+from nodrop.cli.manifests import read_manifests, skip_unserved_option
 from nodrop.cli.session import (
     FAILED,
     USAGE,
@@ -115,6 +116,7 @@ class _Report:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @state_option
 @namespace_option
+@skip_unserved_option
 @click.option("--timeout", "timeout_s", type=duration, help="Give up following then (0: never).")
 @click.option("--no-wait", is_flag=True, help="Apply and return; do not follow the rollout.")
 @click.option("--http-port", type=_PORT, help="Port of the Ingress (80, else 8080; 0: a free one).")
@@ -138,6 +140,7 @@ async def up(
     files: tuple[Path, ...],
     state: StateDir,
     namespace: str,
+    skip_unserved: bool,
     timeout_s: float | None,
     no_wait: bool,
     http_port: int | None,
@@ -170,6 +173,7 @@ async def up(
                 files,
                 state,
                 namespace=namespace,
+                skip_unserved=skip_unserved,
                 ports=ports,
                 wait=(not no_wait, timeout_s),
             )
@@ -195,14 +199,14 @@ async def _up(
     state: StateDir,
     *,
     namespace: str,
+    skip_unserved: bool,
     ports: _Ports,
     wait: tuple[bool, float | None],
 ) -> bool:
     """Do it; returns whether a rollout failed."""
-    from nodrop.check.source import read_files
     from nodrop.cli.apply import apply_all, places_of, prepare, warnings_of
 
-    documents = read_files(files)
+    documents = read_manifests(files, skip_unserved=skip_unserved, warn=report.warn)
     objects = prepare(documents, namespace)
     for warning in warnings_of(documents):
         report.warn(warning)

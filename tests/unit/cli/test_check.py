@@ -138,7 +138,7 @@ def test_for_nodrop_alone_it_is_told_what_nodrop_up_would_refuse() -> None:
     told = run("-", "--target", "nodrop", "--ignore", "ND7", stdin=REFUSED)
     notes = [line for line in told.output.splitlines() if line.startswith("note: ")]
     assert len(notes) == 2  # wrong types are a finding, not a note
-    assert notes[0].startswith("note: nodrop up would refuse this: <stdin>:1: kind: Unsupported")
+    assert notes[0].startswith("note: nodrop up would refuse this: <stdin>:1: Job once: kind: ")
     assert "<stdin>:5: Pod image: spec.containers[0].command: Required value" in notes[1]
     assert told.exit_code == 0
     assert "note: " not in run("-", stdin=REFUSED).output  # a cluster takes them
