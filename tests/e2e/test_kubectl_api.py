@@ -495,7 +495,9 @@ async def test_auth(kubectl: Kubectl, served: Served, kubectl_binary: Path, tmp_
     assert "ann" in await ann("auth", "whoami")
     refused = await ann.ask("create", "configmap", "mine")
     assert 'User "ann" cannot' in refused.err
-    assert "deployments.apps" in await ann("auth", "can-i", "--list")
+    listed = await ann("auth", "can-i", "--list")
+    assert "deployments.apps" in listed
+    assert "selfsubjectreviews.authentication.k8s.io" in listed
     assert "cluster-admin" in await kubectl("get", "clusterroles")
     assert "ClusterRole/view" in await kubectl("get", "rolebindings")
 

@@ -203,6 +203,24 @@ async def test_unknown_fields_warn_or_refuse_as_asked(http: aiohttp.ClientSessio
         assert response.status == 404
 
 
+async def test_fields_that_stand_twice_warn_or_refuse_as_asked(
+    http: aiohttp.ClientSession,
+) -> None:
+    named = '"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}'
+    body = f'{{{named}, "data": {{"a": "1"}}, "data": {{"a": "2"}}}}'
+    json_body = {"Content-Type": "application/json"}
+    strict = f"{CONFIGMAPS}?fieldValidation=Strict"
+    async with http.post(strict, data=body, headers=json_body) as response:
+        code, _, message = await status_of(response)
+    assert code == 400
+    assert message.endswith('strict decoding error: duplicate field "data"')
+    for ask, url, expected in ((http.post, CONFIGMAPS, 201), (http.put, f"{CONFIGMAPS}/a", 200)):
+        async with ask(url, data=body, headers=json_body) as response:
+            assert response.status == expected
+            assert response.headers["Warning"] == r'299 - "duplicate field \"data\""'
+            assert (await response.json())["data"] == {"a": "2"}
+
+
 async def test_lists_come_in_pages_of_one_revision(http: aiohttp.ClientSession) -> None:
     for name in ("a", "b", "c"):
         await http.post(CONFIGMAPS, json=configmap(name))

@@ -7,10 +7,13 @@ from typing import Any
 import msgspec
 
 from nodrop.model.errors import ApiError, bad_request
+from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
-from nodrop.registry.interface import PatchType
+from nodrop.model.schema import Findings, duplicate_fields
+from nodrop.registry.interface import FieldValidation, PatchType
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
+_JSON_TYPES = ("application/json", "", "text/plain", "application/octet-stream")
 
 _PATCH_TYPES: dict[str, PatchType] = {
     "application/json-patch+json": "json",
@@ -33,6 +36,26 @@ def decode_object(body: bytes, content_type: str) -> Obj:
     if not isinstance(decoded, dict):
         raise bad_request("the body is not an object: send one JSON or YAML object")
     return decoded
+
+
+def doubled_fields(
+    kind: Kind, body: bytes, content_type: str, validation: FieldValidation
+) -> tuple[str, ...]:
+    """Warnings about fields that stand twice in a JSON body; the last one holds.
+
+    Raises 400 for them when strict. YAML is not looked at: kubectl sends JSON whatever it reads.
+    """
+    if validation not in ("Strict", "Warn") or media_type(content_type) not in _JSON_TYPES:
+        return ()
+    try:
+        doubled = duplicate_fields(body)
+    except ValueError:  # a number of thousands of digits, which only the first decoder takes
+        return ()
+    if not doubled:
+        return ()
+    if validation == "Strict" and (error := Findings(kind).strict_error(doubled)):
+        raise error
+    return Findings(kind).warnings(doubled)
 
 
 def decode_patch(body: bytes, content_type: str) -> tuple[object, PatchType]:
@@ -69,7 +92,7 @@ def too_large() -> ApiError:
 
 def _decode(body: bytes, content_type: str) -> Any:
     match media_type(content_type):
-        case "application/json" | "" | "text/plain" | "application/octet-stream":
+        case media if media in _JSON_TYPES:
             return _json(body)
         case "application/yaml" | "application/x-yaml" | "text/yaml":
             return _yaml(body)

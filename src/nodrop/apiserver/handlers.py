@@ -11,7 +11,13 @@ from aiohttp import web
 
 from nodrop.apiserver.access import Access, user_of
 from nodrop.apiserver.accounts import AccountTokens
-from nodrop.apiserver.bodies import BODY_LIMIT_BYTES, decode_object, decode_patch, too_large
+from nodrop.apiserver.bodies import (
+    BODY_LIMIT_BYTES,
+    decode_object,
+    decode_patch,
+    doubled_fields,
+    too_large,
+)
 from nodrop.apiserver.limits import Gate
 from nodrop.apiserver.logsocket import is_websocket, send_log
 from nodrop.apiserver.parameters import (
@@ -157,18 +163,18 @@ class ObjectHandlers:
         if target.kind.namespaced and not namespace:
             raise method_not_allowed()
         options = self._write_options(request, target)
+        doubled = await _doubled(request, target, options)
         written = self._registry.create(target.kind, namespace, obj, options)
-        return self._written(request, target, written)
+        return self._written(request, target, written, doubled)
 
     async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
         obj = decode_object(await read_body(request), _content_type(request))
+        options = self._write_options(request, target)
+        doubled = await _doubled(request, target, options)
         written = self._registry.update(
-            target.key,
-            obj,
-            subresource=target.subresource,
-            options=self._write_options(request, target),
+            target.key, obj, subresource=target.subresource, options=options
         )
-        return self._written(request, target, written)
+        return self._written(request, target, written, doubled)
 
     async def _patch(self, request: web.Request, target: Target) -> web.StreamResponse:
         patch, patch_type = decode_patch(await read_body(request), _content_type(request))
@@ -186,14 +192,18 @@ class ObjectHandlers:
         return self._written(request, target, written)
 
     def _written(
-        self, request: web.Request, target: Target, written: Written
+        self,
+        request: web.Request,
+        target: Target,
+        written: Written,
+        warnings: tuple[str, ...] = (),
     ) -> web.StreamResponse:
         if target.subresource == "scale":
             body = encode(written.obj)
         else:
             body = self._rendering(request, target.kind).one(written.obj)
         response = json_response(body, status=201 if written.created else 200)
-        _add_warnings(response, written.warnings)
+        _add_warnings(response, (*written.warnings, *warnings))
         return response
 
     # Deleting
@@ -299,6 +309,11 @@ async def read_body(request: web.Request) -> bytes:
 
 def _content_type(request: web.Request) -> str:
     return request.headers.get("Content-Type", "")
+
+
+async def _doubled(request: web.Request, target: Target, options: WriteOptions) -> tuple[str, ...]:
+    body = await read_body(request)  # aiohttp keeps it
+    return doubled_fields(target.kind, body, _content_type(request), options.field_validation)
 
 
 async def _delete_body(request: web.Request) -> Obj:

@@ -19,7 +19,7 @@ from nodrop.model.kinds import (
     Kind,
 )
 from nodrop.model.meta import Obj
-from nodrop.model.rbac import Attributes, User, allows, rules_of
+from nodrop.model.rbac import Attributes, User, allows, basic_rules, rules_of
 
 Answer = Callable[[User, Obj], Obj]
 
@@ -98,7 +98,7 @@ class Reviews:
         namespace = spec.get("namespace")
         if not namespace:
             raise bad_request("no namespace on request")
-        rules = list(rules_of(self._access.policy(), user, str(namespace)))
+        rules = [*rules_of(self._access.policy(), user, str(namespace)), *basic_rules()]
         everything: Obj = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
         if user.is_master:
             rules = [everything, {"verbs": ["*"], "nonResourceURLs": ["*"]}]

@@ -141,6 +141,15 @@ def rule_allows(rule: Obj, wanted: Attributes) -> bool:
     )
 
 
+def basic_rules() -> tuple[Obj, ...]:
+    """What everybody with credentials may do without any binding."""
+    about_oneself = (
+        {"verbs": ["create"], "apiGroups": [group], "resources": list(names)}
+        for group, names in _SELF.items()
+    )
+    return (*about_oneself, {"verbs": ["get"], "nonResourceURLs": list(_DISCOVERY)})
+
+
 def exceeding(policy: Policy, user: User, namespace: str, rules: Iterable[Obj]) -> list[Obj]:
     """The rules that grant something which ``user`` may not do: nobody hands out more than that.
 

@@ -44,6 +44,8 @@ def check_eviction(key: ObjectKey, eviction: Obj) -> None:
                 f"this address takes {EVICTION.api_version} {EVICTION.kind}"
             )
     metadata = eviction.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise bad_request("metadata: expected an object")
     if metadata.get("name") != key.name:
         raise bad_request("name in URL does not match name in Eviction object")
     if metadata.get("namespace") not in (None, "", key.namespace):

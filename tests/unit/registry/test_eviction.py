@@ -231,6 +231,7 @@ def test_what_is_posted_must_be_an_eviction_of_this_pod(world: World) -> None:
     for wrong in (
         {**eviction(), "kind": "Pod"},
         eviction(name="other"),
+        {**eviction(), "metadata": "web"},
         eviction(namespace="elsewhere"),
         {**eviction(), "deleteOptions": {"gracePeriodSeconds": "soon"}},
     ):
