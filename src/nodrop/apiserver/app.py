@@ -30,7 +30,8 @@ from nodrop.apiserver.rendering import encode
 from nodrop.apiserver.reviews import Reviews, review_at
 from nodrop.apiserver.streaming import StreamHandlers
 from nodrop.apiserver.streams import Executor, LogSource
-from nodrop.apiserver.swagger import require_json
+from nodrop.apiserver.swagger import media_type_for
+from nodrop.apiserver.swaggerpb import MEDIA_TYPES
 from nodrop.clock import Clock
 from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import ApiError, bad_request
@@ -254,7 +255,9 @@ def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
         return _document(discovery.resource_list(group_name, version_name, kinds.custom))
 
     async def openapi_v2(request: web.Request) -> web.Response:
-        require_json(request.headers.get("Accept", ""))
+        wanted = media_type_for(request.headers.get("Accept", ""))
+        if wanted in MEDIA_TYPES:
+            return web.Response(body=openapi.swagger_protobuf(), content_type=wanted)
         return json_response(openapi.swagger())
 
     async def openapi_index(_: web.Request) -> web.Response:

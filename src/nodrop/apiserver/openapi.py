@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from nodrop.apiserver import swaggerpb
 from nodrop.apiserver.discovery import GIT_VERSION
 from nodrop.apiserver.swagger import swagger
 from nodrop.model.catalogue import Catalogue
@@ -80,6 +81,10 @@ class OpenApi:
     def swagger(self) -> bytes:
         """``/openapi/v2`` as JSON: all groups in one document."""
         return self._custom(_SWAGGER, lambda _: swagger(self._all()))
+
+    def swagger_protobuf(self) -> bytes:
+        """``/openapi/v2`` in protobuf: what older kubectls look for."""
+        return swaggerpb.document(msgspec.json.decode(self.swagger()))
 
     def _all(self) -> Iterator[Obj]:
         for path in dict.fromkeys((*_group_paths(), *self._custom_paths())):

@@ -1,6 +1,6 @@
 """OpenAPI v2 (Swagger 2.0) made from the v3 documents, for clients that ask for nothing newer.
 
-Only JSON: kubectl falls back to v2 in protobuf from servers without v3, which we are not.
+In JSON; swaggerpb.py makes what older kubectls want in protobuf of it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nodrop.apiserver.discovery import GIT_VERSION
+from nodrop.apiserver.swaggerpb import MEDIA_TYPES
 from nodrop.model.errors import ApiError
 from nodrop.model.meta import Obj
 
@@ -35,13 +36,18 @@ def swagger(documents: Iterable[Obj]) -> Obj:
     }
 
 
-def require_json(accept: str) -> None:
-    """Raises ApiError 406 when ``accept`` names only what we don't make, as protobuf."""
+def media_type_for(accept: str) -> str:
+    """The first of our media types that ``accept`` names. Raises ApiError 406 for none."""
     clauses = [clause.split(";")[0].strip() for clause in accept.split(",") if clause.strip()]
-    if clauses and not any(clause in _ACCEPTABLE for clause in clauses):
-        raise ApiError(
-            406, "NotAcceptable", f"only the following media types are accepted: {_JSON}"
-        )
+    for clause in clauses:
+        if clause in MEDIA_TYPES:
+            return clause
+        if clause in _ACCEPTABLE:
+            return _JSON
+    if not clauses:
+        return _JSON
+    ours = ", ".join((_JSON, *MEDIA_TYPES))
+    raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {ours}")
 
 
 def as_v2(schema: Any) -> Any:
