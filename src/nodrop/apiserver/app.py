@@ -31,7 +31,7 @@ from nodrop.apiserver.reviews import Reviews, review_at
 from nodrop.apiserver.streaming import StreamHandlers
 from nodrop.apiserver.streams import Executor, LogSource
 from nodrop.apiserver.swagger import media_type_for
-from nodrop.apiserver.swaggerpb import MEDIA_TYPES
+from nodrop.apiserver.swaggerpb import MEDIA_TYPE
 from nodrop.clock import Clock
 from nodrop.model.catalogue import Catalogue
 from nodrop.model.errors import ApiError, bad_request
@@ -256,7 +256,7 @@ def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
 
     async def openapi_v2(request: web.Request) -> web.Response:
         wanted = media_type_for(request.headers.get("Accept", ""))
-        if wanted in MEDIA_TYPES:
+        if wanted == MEDIA_TYPE:
             return web.Response(body=openapi.swagger_protobuf(), content_type=wanted)
         return json_response(openapi.swagger())
 

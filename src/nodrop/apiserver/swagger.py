@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nodrop.apiserver.discovery import GIT_VERSION
-from nodrop.apiserver.swaggerpb import MEDIA_TYPES
+from nodrop.apiserver.swaggerpb import ASKED_AS, MEDIA_TYPE
 from nodrop.model.errors import ApiError
 from nodrop.model.meta import Obj
 
@@ -40,13 +40,13 @@ def media_type_for(accept: str) -> str:
     """The first of our media types that ``accept`` names. Raises ApiError 406 for none."""
     clauses = [clause.split(";")[0].strip() for clause in accept.split(",") if clause.strip()]
     for clause in clauses:
-        if clause in MEDIA_TYPES:
-            return clause
+        if clause in ASKED_AS:
+            return MEDIA_TYPE
         if clause in _ACCEPTABLE:
             return _JSON
     if not clauses:
         return _JSON
-    ours = ", ".join((_JSON, *MEDIA_TYPES))
+    ours = f"{_JSON}, {MEDIA_TYPE}"
     raise ApiError(406, "NotAcceptable", f"only the following media types are accepted: {ours}")
 
 

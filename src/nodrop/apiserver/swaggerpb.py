@@ -13,11 +13,9 @@ import msgspec
 
 from nodrop.model.meta import Obj
 
-#: The names under which it is asked for: the older one with an @.
-MEDIA_TYPES = (
-    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
-    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-)
+MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+#: How clients ask for it; the older name is none that a Content-Type may have.
+ASKED_AS = (MEDIA_TYPE, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
 _INFO = ("title", "version")
 _GVK = "x-kubernetes-group-version-kind"
 
