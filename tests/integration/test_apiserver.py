@@ -190,6 +190,14 @@ async def test_a_server_side_apply_takes_yaml_and_wants_a_field_manager(
             assert (await response.json())["data"] == {"a": "x"}
 
 
+async def test_a_url_may_be_long(http: aiohttp.ClientSession) -> None:
+    """The command of ``kubectl exec`` stands in it; 8 KB were too much once."""
+    script = "command=" + "x" * 100_000
+    url = f"/api/v1/namespaces/default/pods/web/exec?{script}"
+    async with http.get(url) as response:
+        assert (await status_of(response))[0] == 404  # the pod was looked for
+
+
 async def test_unknown_fields_warn_or_refuse_as_asked(http: aiohttp.ClientSession) -> None:
     odd = configmap("odd") | {"dat": {}}
     async with http.post(f"{CONFIGMAPS}?fieldValidation=Strict", json=odd) as response:

@@ -130,6 +130,18 @@ async def test_a_role_that_is_none_yet_is_bound_by_nobody_who_could_not_write_it
         assert (await ask(served.token, path, method="POST", json=missing))[0] == 201
 
 
+async def test_an_admin_of_a_namespace_asks_about_others_there(served: Served) -> None:
+    token = Users(served.state.users).add("ann", (), SystemClock().now())
+    served.registry.create(ROLEBINDING, "default", binding_of("ann", "admin", "default"))
+    path = "/apis/authorization.k8s.io/v1/namespaces/{}/localsubjectaccessreviews"
+    spec = {"user": "ann", "resourceAttributes": {"verb": "list", "resource": "pods"}}
+    async with asking(served) as ask:
+        mine = await ask(token, path.format("default"), method="POST", json={"spec": spec})
+        assert (mine[0], mine[1]["status"]["allowed"]) == (201, True)
+        others = await ask(token, path.format("kube-system"), method="POST", json={"spec": spec})
+        assert others[0] == 403
+
+
 async def test_the_verb_bind_is_of_roles_by_name(served: Served) -> None:
     """As upstream has it: of the role that is bound, not of the binding."""
     group = "rbac.authorization.k8s.io"

@@ -47,6 +47,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _OPEN = web.AppKey("open requests", set[asyncio.Task[object]])
 _STOP_WITHIN_S = 2.0
+#: As Go's servers have it: a command of ``kubectl exec`` and long selectors stand in the URL.
+_LINE_LIMIT_BYTES = 1 << 20
 
 
 def build_app(
@@ -109,6 +111,7 @@ class ApiServer:
             access_log=None,
             shutdown_timeout=_STOP_WITHIN_S,
             keepalive_timeout=75.0,
+            max_line_size=_LINE_LIMIT_BYTES,
         )
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:

@@ -15,6 +15,11 @@ from nodrop.model.meta import Obj, Revision, parse_time
 from nodrop.registry.interface import DeleteOptions, FieldValidation, WriteOptions
 
 Query = Mapping[str, str]
+_INT64 = 1 << 63
+#: As many as 64 bits have.
+_REVISION_DIGITS = 20
+#: Logs are younger than this: times so far back can still be reckoned with.
+_SINCE_AT_MOST_S = 100 * 365 * 86400
 _TRUE = frozenset({"true", "1", "True", "TRUE", "t", "T"})
 
 
@@ -120,7 +125,7 @@ def log_options(query: Query) -> LogOptions:
         follow=flag(query, "follow"),
         previous=flag(query, "previous"),
         timestamps=flag(query, "timestamps"),
-        since_s=since_s,
+        since_s=min(since_s, _SINCE_AT_MOST_S) if since_s is not None else None,
         since_time=_time("sinceTime", since_time) if since_time else None,
         tail_lines=tail,
         limit_bytes=limit,
@@ -138,9 +143,12 @@ def whole(query: Query, name: str) -> int | None:
     if not text:
         return None
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise bad_request(f'{name}: "{text}" is not a whole number') from None
+        number = None
+    if number is None or not -_INT64 <= number < _INT64:
+        raise bad_request(f'{name}: "{text[:40]}" is not a whole number of 64 bits')
+    return number
 
 
 # Private
@@ -239,8 +247,8 @@ def _invalid(what: str, field: str, message: str) -> ApiError:
 def _revision(text: str) -> Revision | None:
     if not text:
         return None
-    if not text.isdecimal():
-        raise bad_request(f'resourceVersion: Invalid value: "{text}": not a whole number')
+    if not text.isdecimal() or len(text) > _REVISION_DIGITS:
+        raise bad_request(f'resourceVersion: Invalid value: "{text[:40]}": not a whole number')
     return Revision(int(text))
 
 

@@ -48,7 +48,7 @@ class Reviews:
             SELFSUBJECTRULESREVIEW: self._rules,
             SELFSUBJECTREVIEW: self._who,
             SUBJECTACCESSREVIEW: self._others_access,
-            LOCALSUBJECTACCESSREVIEW: self._others_access,
+            LOCALSUBJECTACCESSREVIEW: self._local_access,
             TOKENREVIEW: self._token,
         }
 
@@ -84,6 +84,15 @@ class Reviews:
 
     def _others_access(self, user: User, spec: Obj) -> Obj:
         self._check(user, SUBJECTACCESSREVIEW)
+        return self._access_of(spec)
+
+    def _local_access(self, user: User, spec: Obj) -> Obj:
+        """What an admin of a namespace may ask about others there."""
+        namespace = spec["resourceAttributes"]["namespace"]
+        self._check(user, LOCALSUBJECTACCESSREVIEW, namespace)
+        return self._access_of(spec)
+
+    def _access_of(self, spec: Obj) -> Obj:
         groups = spec.get("groups") or []
         if not isinstance(groups, list):
             raise bad_request("spec.groups: expected a list of strings")
@@ -125,8 +134,10 @@ class Reviews:
             return {"authenticated": False, "error": "the token is not valid, or not for them"}
         return {"authenticated": True, "user": holder.user.info(), "audiences": common}
 
-    def _check(self, user: User, kind: Kind) -> None:
-        wanted = Attributes(verb="create", group=kind.group, resource=kind.plural)
+    def _check(self, user: User, kind: Kind, namespace: str = "") -> None:
+        wanted = Attributes(
+            verb="create", group=kind.group, resource=kind.plural, namespace=namespace
+        )
         self._access.check(user, wanted)
 
 

@@ -69,7 +69,11 @@ def initial_roles() -> tuple[Obj, ...]:
         _rule("", ("serviceaccounts/token",), ("create",)),
         _rule("", ("serviceaccounts",), ("impersonate",)),
     ]
-    admin = [*edit, _rule(GROUP, ("roles", "rolebindings"), (*_READ, *_WRITE))]
+    admin = [
+        *edit,
+        _rule(GROUP, ("roles", "rolebindings"), (*_READ, *_WRITE)),
+        _rule("authorization.k8s.io", ("localsubjectaccessreviews",), ("create",)),
+    ]
     return (
         _role("cluster-admin", everything),
         _role("admin", admin),

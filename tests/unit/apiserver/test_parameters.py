@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from nodrop.apiserver.parameters import (
@@ -35,6 +37,9 @@ def test_a_list_reads_its_query() -> None:
     [
         ({"resourceVersion": "x"}, 400, "not a whole number"),
         ({"limit": "many"}, 400, "not a whole number"),
+        ({"limit": "9" * 30}, 400, "not a whole number of 64 bits"),
+        ({"timeoutSeconds": "9" * 5000}, 400, "not a whole number of 64 bits"),
+        ({"resourceVersion": "9" * 5000}, 400, "not a whole number"),
         ({"sendInitialEvents": "true"}, 422, "sendInitialEvents is forbidden for list"),
         (
             {"watch": "true", "sendInitialEvents": "true"},
@@ -116,3 +121,9 @@ def test_log_options_that_can_not_be(query: dict[str, str], words: str) -> None:
     with pytest.raises(ApiError, match=words) as failure:
         log_options(query)
     assert failure.value.code == 422
+
+
+def test_logs_since_ages_ago_can_be_reckoned_with() -> None:
+    since_s = log_options({"sinceSeconds": str(2**62)}).since_s
+    assert since_s is not None
+    assert timedelta(seconds=since_s) > timedelta(days=30_000)

@@ -30,7 +30,8 @@ def user(name: str) -> Obj:
 
 
 def wants(verb: str, resource: str, namespace: str = "", name: str = "") -> Attributes:
-    group = "apps" if resource.startswith("deployments") else ""
+    groups = {"deployments": "apps", "localsubjectaccessreviews": "authorization.k8s.io"}
+    group = groups.get(resource.partition("/")[0], "")
     resource, _, subresource = resource.partition("/")
     return Attributes(
         verb=verb,
@@ -56,6 +57,8 @@ def wants(verb: str, resource: str, namespace: str = "", name: str = "") -> Attr
         ("edit", "delete", "namespaces", False),
         ("edit", "get", "nodes", False),
         ("admin", "delete", "deployments", True),
+        ("admin", "create", "localsubjectaccessreviews", True),
+        ("edit", "create", "localsubjectaccessreviews", False),
         ("cluster-admin", "delete", "namespaces", True),
         ("none-such", "get", "pods", False),
     ],
