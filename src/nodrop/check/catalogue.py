@@ -1,12 +1,13 @@
 """Every rule of the checker: id, name, title, level and for which target it holds; no logic.
 
 Ids are grouped: ND0 the checker's own comments, ND1 strategy, ND2 probes, ND3 ending, ND4
-commands, ND5 traffic, ND6 disruptions and replicas, ND7 fields.
+commands, ND5 traffic, ND6 disruptions and replicas, ND7 fields, ND8 what
+nodrop's one machine can't offer.
 """
 
 from __future__ import annotations
 
-from nodrop.check.finding import CLUSTER, Card
+from nodrop.check.finding import CLUSTER, NODROP, Card
 
 _CARDS = (
     Card("ND001", "unused-ignore", "An ignore comment that nothing needs", "warning"),
@@ -373,6 +374,22 @@ _CARDS = (
     ),
     Card("ND703", "wrong-type", "A value of the wrong type", "error"),
     Card("ND704", "refused", "A name that the API refuses, or a field that it misses", "error"),
+    # What one machine can't offer
+    Card(
+        "ND801",
+        "volume-not-offered",
+        "A volume that nodrop doesn't have",
+        "error",
+        NODROP,
+        ("S15",),
+    ),
+    Card(
+        "ND802",
+        "field-without-effect",
+        "Fields of a pod that nodrop accepts and doesn't act on",
+        "info",
+        NODROP,
+    ),
 )
 
 #: Every rule by its id.

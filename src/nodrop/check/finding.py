@@ -35,6 +35,13 @@ class Card:
     statements: tuple[str, ...] = ()
     fixable: bool = False
 
+    def holds_for(self, targets: frozenset[Target]) -> bool:
+        """Whether the rule is judged when manifests are meant for ``targets``.
+
+        What nodrop alone lacks is no fault of a manifest that is meant for a cluster too.
+        """
+        return targets == NODROP if self.targets == NODROP else bool(self.targets & targets)
+
     @property
     def page(self) -> str:
         """The rule's page, from the root of the project."""

@@ -19,7 +19,7 @@ from nodrop.check.source import Document
 def judge(documents: Sequence[Document], settings: Settings) -> list[Finding]:
     """All findings, in the order of files and lines."""
     case = Case(Bundle(documents), settings)
-    ran = [rule for rule in RULES if CATALOGUE[rule].targets & settings.targets]
+    ran = [rule for rule in RULES if CATALOGUE[rule].holds_for(settings.targets)]
     if settings.peak_utilisation is None:
         ran.remove("ND106")
     found = [finding_of(rule, hit) for rule in ran for hit in RULES[rule](case)]

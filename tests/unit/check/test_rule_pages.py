@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodrop.check.catalogue import CATALOGUE
-from nodrop.check.finding import Card
+from nodrop.check.finding import BOTH, NODROP, Card
 from nodrop.check.fix import fixed_text
 from nodrop.check.judge import judge
 from nodrop.check.rules import RULES
@@ -33,7 +33,8 @@ def settings_of(card: Card) -> Settings:
     """The flags that a page says it was checked with."""
     text = (ROOT / card.page).read_text(encoding="utf-8")
     peak = re.search(r"Checked with: `--peak-utilisation ([0-9.]+)`", text)
-    return Settings(peak_utilisation=float(peak[1]) if peak else None)
+    only = NODROP if "Checked with: `--target nodrop`" in text else BOTH
+    return Settings(peak_utilisation=float(peak[1]) if peak else None, targets=only)
 
 
 def found_in(text: str, settings: Settings) -> list[str]:
@@ -78,7 +79,7 @@ def test_every_rule_has_a_page_and_a_line_in_the_index_and_nothing_else_does() -
     for card in CARDS:
         cells = rows[f"[{card.id}]({Path(card.page).name})"]
         assert cells[2:5] == [card.name, card.title, card.level]
-        assert cells[5] == ("both" if len(card.targets) == 2 else "cluster")
+        assert cells[5] == ("both" if card.targets == BOTH else next(iter(card.targets)))
         assert (cells[6] == "yes") is card.fixable
     assert len(rows) == len(CARDS) + 2  # the heading and the dashes
 

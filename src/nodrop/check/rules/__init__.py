@@ -10,6 +10,7 @@ from nodrop.check.rules import (
     disruption,
     ending,
     fields,
+    machine,
     probes,
     replicas,
     server,
@@ -29,4 +30,5 @@ RULES: dict[str, Callable[[Case], Iterator[Hit]]] = {
     **disruption.RULES,
     **replicas.RULES,
     **fields.RULES,
+    **machine.RULES,
 }
