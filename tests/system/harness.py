@@ -113,6 +113,7 @@ class Engine:
         if self.process is not None:
             self.process.wait(timeout=30)
         assert not is_locked(self.state)
+        assert not self.state.sockets.exists()
 
     def _written(self) -> int:
         try:

@@ -17,6 +17,8 @@ from nodrop.model.meta import Obj, is_deleting, key_of
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.haproxy.processes import ROLE
 from nodrop.proxy.protocol import ProxyFailure
+from nodrop.statedir import StateDir
+from nodrop.wiring.files import remove_sockets
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ async def keeper_gone(keeper: Keeper, *, every_s: float = _ASK_KEEPER_EVERY_S) -
 
 
 @contextlib.asynccontextmanager
-async def ended_if_the_start_fails(keeper: Keeper) -> AsyncIterator[None]:
+async def ended_if_the_start_fails(keeper: Keeper, state: StateDir) -> AsyncIterator[None]:
     """End the keeper when an engine can't start and no pod is left: it would only hold ports."""
     try:
         yield
@@ -49,6 +51,7 @@ async def ended_if_the_start_fails(keeper: Keeper) -> AsyncIterator[None]:
             alive = [record for record in await keeper.list() if record.exit_code is None]
             if all(ROLE in record.labels for record in alive):
                 await keeper.shutdown()
+                remove_sockets(state)
         raise
 
 

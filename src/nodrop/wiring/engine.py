@@ -31,6 +31,7 @@ from nodrop.wiring.files import (
     Settings,
     make_folders,
     read_settings,
+    remove_sockets,
     take_lock,
     write_atomically,
     write_settings,
@@ -88,6 +89,9 @@ class Engine:
                 await self._run()
             except (KeeperFailure, StoreFailure, ProxyFailure, ApiError, OSError) as error:
                 raise EngineFailure(str(error), hint=getattr(error, "hint", "")) from error
+            finally:
+                with contextlib.suppress(OSError):  # somebody's sockets are in it
+                    self._state.sockets.rmdir()
 
     # Private
 
@@ -99,7 +103,7 @@ class Engine:
         keeper, _ = await asyncio.gather(  # side by side: both mostly start a Python
             self._keeper(settings), issue_apart(self._state.pki, self._clock.now())
         )
-        async with ended_if_the_start_fails(keeper):
+        async with ended_if_the_start_fails(keeper, self._state):
             network = (await keeper.info()).network
             bind = check_addresses(self._options.bind) or (settings.bind if settings else ())
             ingress = await listen_for_ingress(
@@ -149,6 +153,7 @@ class Engine:
         if self._everything:
             await end_proxy_and_keeper(parts.proxy, keeper)
             self._state.engine_json.unlink(missing_ok=True)
+            remove_sockets(self._state)
         store.close()
 
     async def _end_with_owner(self, rehearsal: Rehearsal | None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -54,8 +56,15 @@ def make_folders(state: StateDir) -> None:
                 f"the state folder {folder} can't be made: {error.strerror}",
                 hint="choose another with --state DIR or $NODROP_STATE",
             ) from error
-    if state.sockets.stat().st_uid != os.getuid():
-        raise EngineFailure(f"{state.sockets} belongs to another user")
+    found = state.sockets.lstat()  # it may lie where everybody can write
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise EngineFailure(f"{state.sockets} is not a folder of this user")
+
+
+def remove_sockets(state: StateDir) -> None:
+    """Once everything has ended: the folder may lie outside the state folder, where nobody who
+    removes that would look for it."""
+    shutil.rmtree(state.sockets, ignore_errors=True)
 
 
 def take_lock(state: StateDir) -> IO[bytes]:
