@@ -23,6 +23,7 @@ from nodrop.model.kinds import (
     CLUSTERROLE,
     CLUSTERROLEBINDING,
     CONFIGMAP,
+    EVENT,
     ROLE,
     ROLEBINDING,
     SERVICEACCOUNT,
@@ -162,7 +163,18 @@ async def test_who_may_patch_may_not_create_by_apply(served: Served) -> None:
     path = "/api/v1/namespaces/default/configmaps/new?fieldManager=m"
     obj: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
     headers = {"Content-Type": "application/apply-patch+yaml"}
+    newer = {"verbs": ["patch"], "apiGroups": ["events.k8s.io"], "resources": ["events"]}
+    teller = give(served, "teller", newer)
+    about = {"kind": "ConfigMap", "name": "new", "namespace": "default"}
+    event: Obj = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "R"}
+    served.registry.create(EVENT, "default", {**event, "involvedObject": about})
+    applied: Obj = {**event, "apiVersion": "events.k8s.io/v1", "note": "n"}
     async with asking(served) as ask:
+        for name, expected in (("e", 200), ("other", 403)):
+            url = f"/apis/events.k8s.io/v1/namespaces/default/events/{name}?fieldManager=m"
+            named = {**applied, "metadata": {"name": name}}
+            answer = await ask(teller, url, method="PATCH", headers=headers, json=named)
+            assert answer[0] == expected, answer
         code, told = await ask(token, path, method="PATCH", headers=headers, json=obj)
         assert (code, "cannot create resource" in told["message"]) == (403, True)
         assert (await ask(served.token, path, method="PATCH", headers=headers, json=obj))[0] == 201

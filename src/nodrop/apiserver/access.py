@@ -24,7 +24,7 @@ from nodrop.model.kinds import (
     ROLEBINDING,
     Kind,
 )
-from nodrop.model.meta import Obj
+from nodrop.model.meta import Obj, ObjectKey
 from nodrop.model.rbac import (
     Attributes,
     Policy,
@@ -75,13 +75,18 @@ class Access:
         """Raise 403 unless the user may do this to ``target``."""
         self.check(user_of(request), attributes_of(request, target))
 
-    def check_apply(self, request: web.Request, target: Target) -> None:
-        """Raise 403 when an apply would create an object, and the user may only patch."""
+    def check_apply(
+        self, request: web.Request, target: Target, find: Callable[[ObjectKey], Obj]
+    ) -> None:
+        """Raise 403 when an apply would create an object, and the user may only patch.
+
+        ``find`` raises 404 for what is not there.
+        """
         user = user_of(request)
         if user.is_master or target.subresource is not None:
             return
         try:
-            self._registry.get(target.key)
+            find(target.key)
         except ApiError as error:
             if error.code != 404:
                 raise

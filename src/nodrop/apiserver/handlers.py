@@ -181,7 +181,7 @@ class ObjectHandlers:
         options = self._write_options(request, target)
         if patch_type == "apply":  # an apply has to say who it is
             options = replace(options, field_manager=request.query.get("fieldManager", ""))
-            self._access.check_apply(request, target)
+            self._access.check_apply(request, target, self._registry.get)
         written = self._registry.patch(
             target.key,
             patch,

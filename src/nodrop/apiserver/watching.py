@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 
 from aiohttp import web
@@ -24,8 +25,9 @@ from nodrop.registry.interface import Events, Registry
 _BOOKMARK_EVERY_S = 60.0
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _REMEMBERED_LINES = 256
-#: How many events more one write takes along: bounded, since each watcher has a copy then.
-_MOST_AT_ONCE = 127
+#: How many events more one write takes along, and how large it grows: bounded, since each watcher
+#: has a copy then, and an object may have a megabyte.
+_MOST_AT_ONCE, _ENOUGH_BYTES = 127, 256 * 1024
 #: How many turns of the loop an event may take from its commit to our iterator.
 _TURNS = 10
 
@@ -152,8 +154,7 @@ class WatchStream:
         line = self._lines.line if shared else self._line
         async with aclosing(events):
             async for event in events:
-                more = events.waiting(_MOST_AT_ONCE)
-                await reader.send(b"".join(map(line, (event, *more))))
+                await reader.send(b"".join(_lines_at_once(event, events, line)))
 
     def _line(self, event: WatchEvent) -> bytes:
         return self._rendering.event(event.type, event.obj)
@@ -180,6 +181,19 @@ class WatchStream:
             "apiVersion": self._kind.api_version,
             "metadata": {"resourceVersion": str(revision), "creationTimestamp": None},
         }
+
+
+def _lines_at_once(
+    first: WatchEvent, events: Events, line: Callable[[WatchEvent], bytes]
+) -> Iterator[bytes]:
+    """An event's line, and of those that are here already what one write may take along."""
+    yield (encoded := line(first))
+    size_bytes = len(encoded)
+    for _ in range(_MOST_AT_ONCE):
+        if size_bytes >= _ENOUGH_BYTES or not (more := events.waiting(1)):
+            return
+        yield (encoded := line(more[0]))
+        size_bytes += len(encoded)
 
 
 def from_the_future(asked: Revision, latest: Revision) -> ApiError:

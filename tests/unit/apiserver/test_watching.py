@@ -128,6 +128,20 @@ def test_one_write_is_bounded() -> None:
     run_virtual(scenario())
 
 
+def test_one_write_of_large_objects_is_bounded_by_their_size() -> None:
+    async def scenario() -> None:
+        client = Client()
+        async with watching(client) as registry:
+            for number in range(5):
+                large = {"metadata": {"name": f"n{number}"}, "data": {"a": "x" * 200_000}}
+                registry.create(CONFIGMAP, "default", large)
+            client.reads.set()
+            await asyncio.sleep(0.1)
+            assert [len(lines) for _, lines in client.taken] == [2, 2, 1]
+
+    run_virtual(scenario())
+
+
 def test_a_client_that_takes_nothing_is_cut_off_within_two_minutes() -> None:
     async def scenario() -> None:
         client, over = Client(), False
