@@ -201,7 +201,10 @@ async def test_a_plan_against_what_runs_touches_nothing_and_explain_tells_why(
         done = await asyncio.to_thread(engine.run, "explain", "deployment/hello")
         assert "at rest: all 2 pods are up to date and available" in done.stdout
 
-        await apply(engine, hello("v2", replicas=2, env={"START_S": "600"}))
+        starting: Obj = {
+            "terminationGracePeriodSeconds": 2
+        }  # it hears no SIGTERM until it has started
+        await apply(engine, hello("v2", replicas=2, env={"START_S": "600"}, pod=starting))
         await watching.until(lambda: any(e["reason"] == "Unhealthy" for e in _events(watching)))
         done = await asyncio.to_thread(engine.run, "explain", "deploy/hello")
         assert "waiting: 1 of 1 new pods are not available:" in done.stdout
