@@ -34,7 +34,7 @@ from nodrop.model.meta import (
     labels_of,
 )
 from nodrop.rehearse.echoes import EchoLoad, EchoSpec
-from nodrop.rehearse.ledger import Evidence
+from nodrop.rehearse.ledger import WEBSOCKET, Evidence
 from nodrop.rehearse.lives import Lives
 from nodrop.rehearse.process import LoadProcess
 from nodrop.rehearse.record import Record
@@ -169,7 +169,7 @@ class Run:
             return None
         target = target_of(self._url, self._aim.host)
         header = POD_HEADER if self._place.names_pods else self._traffic.pod_header
-        spec = EchoSpec(kind="WebSocket", rate=4.0, text=True, pod_header=header)
+        spec = EchoSpec(kind=WEBSOCKET, rate=4.0, text=True, pod_header=header)
         return EchoLoad(
             spec,
             lambda: WebSocket.connect(target, self._traffic.websocket, timeout_s=5.0, text=True),

@@ -27,29 +27,49 @@ _HOOK_S = int(LONGEST_S) + 2
 PRE_STOP = f"lifecycle:\n  preStop:\n    sleep: {{seconds: {_HOOK_S}}}"
 PROBE = "readinessProbe:\n  httpGet: {path: /healthz, port: http}\n  periodSeconds: 1"
 
+_CLOSE_STREAMS = (
+    "close streams on SIGTERM: answer what has come, send each WebSocket a Close frame (1001), end "
+    "each streaming response; clients then connect to another pod"
+)
 _CUT = {Cause.PROXY_502, Cause.RESET, Cause.HALF_ANSWER}
 _GONE = {Cause.PROXY_503, Cause.REFUSED}
 
 
-def advise(ledger: Ledger, *, has_pre_stop: bool, grace_s: float) -> list[tuple[Advice, int]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the app's pods are ended. ``drains``: requests are over before the first signal.
+
+    So it is in nodrop's order. Then nothing is sent to a pod that has got SIGTERM, and a preStop
+    hook that waits changes nothing; in a cluster it is what waits for the proxies.
+    """
+
+    drains: bool
+    has_pre_stop: bool
+    grace_s: float
+
+
+def advise(ledger: Ledger, ending: Ending) -> list[tuple[Advice, int]]:
     """Advice with the number of losses that it is about, most first."""
     counts: dict[Advice, int] = {}
     for kind, number in ledger.kinds.items():
-        advice = advice_for(kind, has_pre_stop=has_pre_stop, grace_s=grace_s)
+        advice = advice_for(kind, ending)
         counts[advice] = counts.get(advice, 0) + number
     return sorted(counts.items(), key=lambda item: -item[1])
 
 
-def advice_for(kind: Kind, *, has_pre_stop: bool, grace_s: float) -> Advice:
+def advice_for(kind: Kind, ending: Ending) -> Advice:
     """What to change about one kind of loss."""
+    has_pre_stop = ending.has_pre_stop
     if kind.phase == "starting":
         return _starting()
+    if _is_cut_stream(kind):
+        return _stream_not_closed(ending)
     if kind.phase == "killed":
-        return _killed(grace_s)
+        return _killed(ending.grace_s)
     if kind.phase == "ended" and kind.cause in _GONE:
         return _sent_too_late(has_pre_stop)
     if kind.phase in ("after SIGTERM", "ended") and kind.cause in _CUT:
-        return _cut(has_pre_stop)
+        return _outlasted(ending.grace_s) if ending.drains else _cut(has_pre_stop)
     if kind.phase == "after SIGTERM" and kind.cause in _GONE:
         return _sent_too_late(has_pre_stop)
     if kind.phase == "after SIGTERM" and kind.cause is Cause.APP_5XX:
@@ -93,6 +113,37 @@ def _sent_too_late(has_pre_stop: bool) -> Advice:
         "keep the pod serving until every proxy has heard of its end: a preStop sleep",
         ("ND301",),
         PRE_STOP,
+    )
+
+
+def _is_cut_stream(kind: Kind) -> bool:
+    """A message that was lost because its connection ended with its pod, and without a word."""
+    ending = kind.phase in ("after SIGTERM", "ended", "killed")
+    return kind.is_message and ending and kind.cause in _CUT
+
+
+def _stream_not_closed(ending: Ending) -> Advice:
+    """No order of things can end a stream well: only the app knows when a message is over."""
+    why = "the app did not close its streams on SIGTERM, so what was on its way over them was lost"
+    if ending.drains or ending.has_pre_stop:
+        return Advice(why, f"{_CLOSE_STREAMS}; no preStop sleep can do that")
+    return Advice(
+        why,
+        f"{_CLOSE_STREAMS}, and keep SIGTERM back with a preStop sleep until no new stream comes",
+        ("ND301",),
+        PRE_STOP,
+    )
+
+
+def _outlasted(grace_s: float) -> Advice:
+    """Only where the drain comes first: it had waited for them, up to its share of the grace."""
+    return Advice(
+        "the app ended with requests in hand: they went on for longer than the drain, which is two "
+        f"thirds of the grace period of {grace_s:g} s, or are streams, which it does not wait for",
+        "let the app finish its requests on SIGTERM and end its streaming responses, and give it "
+        "a terminationGracePeriodSeconds of more than one and a half times its longest request",
+        ("ND304", "ND404"),
+        "terminationGracePeriodSeconds: 60",
     )
 
 

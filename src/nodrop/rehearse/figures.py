@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nodrop.rehearse.advice import advise
+from nodrop.rehearse.advice import Ending, advise
 from nodrop.rehearse.ledger import Ledger, Loss
 from nodrop.rehearse.lives import Life, Lives
 from nodrop.rehearse.series import Series
@@ -46,6 +46,12 @@ class Setting:
     grace_s: float
     left_out: Sequence[str] = ()
     app: dict[str, Any] | None = None
+
+    @property
+    def ending(self) -> Ending:
+        return Ending(
+            drains=self.mode == "nodrop", has_pre_stop=self.has_pre_stop, grace_s=self.grace_s
+        )
 
 
 def figures_of(
@@ -94,7 +100,7 @@ def _rollouts(stages: Stages) -> list[Stage]:
 def _kinds(ledger: Ledger) -> list[dict[str, Any]]:
     return [
         {
-            "cause": str(kind.cause),
+            "cause": f"{kind.cause}{' of a stream' if kind.is_message else ''}",
             "phase": kind.phase,
             "version": kind.version,
             "requests": number,
@@ -104,7 +110,7 @@ def _kinds(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def _advice(ledger: Ledger, setting: Setting) -> list[dict[str, Any]]:
-    found = advise(ledger, has_pre_stop=setting.has_pre_stop, grace_s=setting.grace_s)
+    found = advise(ledger, setting.ending)
     return [
         {
             "requests": number,

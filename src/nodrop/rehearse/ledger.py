@@ -15,6 +15,8 @@ from nodrop.rehearse.record import Outcome, Record
 Sureness = Literal["named", "inferred", "unknown"]
 #: A pod that has ended is still blamed for what breaks so soon after: proxies learn of it late.
 _AFTER_END_S = 3.0
+#: What stands in place of a method where messages of a stream are counted.
+WEBSOCKET = "WebSocket"
 _KEPT_LOSSES = 10_000
 
 
@@ -36,8 +38,13 @@ class Loss:
     sureness: Sureness = "unknown"
 
     @property
+    def is_message(self) -> bool:
+        """Whether it was on its way over a stream that had been opened, not a request."""
+        return self.method == WEBSOCKET and not self.status
+
+    @property
     def kind(self) -> Kind:
-        return Kind(self.cause, self.phase, self.version)
+        return Kind(self.cause, self.phase, self.version, self.is_message)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -47,6 +54,7 @@ class Kind:
     cause: Cause
     phase: LifePhase | Literal[""]
     version: str
+    is_message: bool = False
 
 
 @dataclass(slots=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
 from nodrop.check.catalogue import _CARDS
-from nodrop.rehearse.advice import LONGEST_S, advice_for
+from nodrop.rehearse.advice import LONGEST_S, Ending, advice_for
 from nodrop.rehearse.cause import Cause, cause_of, detail_of
 from nodrop.rehearse.ledger import Completion, Evidence, Kind, loss_of, write_ledger
 from nodrop.rehearse.lives import Life, LifePhase, Lives
@@ -172,8 +175,8 @@ def test_what_is_not_kept_is_counted() -> None:
 
 def test_losses_after_sigterm_ask_for_a_hook_and_then_for_a_longer_one() -> None:
     kind = Kind(Cause.PROXY_503, "ended", "v1")
-    first = advice_for(kind, has_pre_stop=False, grace_s=30)
-    second = advice_for(kind, has_pre_stop=True, grace_s=30)
+    first = advice_for(kind, Ending(drains=False, has_pre_stop=False, grace_s=30))
+    second = advice_for(kind, Ending(drains=False, has_pre_stop=True, grace_s=30))
     assert (first.rules, second.rules) == (("ND301",), ("ND302",))
     assert "preStop" in first.setting
 
@@ -184,11 +187,54 @@ def test_losses_after_sigterm_ask_for_a_hook_and_then_for_a_longer_one() -> None
         ["", "starting", "serving", "withdrawn", "preStop", "after SIGTERM", "ended", "killed"]
     ),
     st.booleans(),
+    st.builds(Ending, drains=st.booleans(), has_pre_stop=st.booleans(), grace_s=st.just(30.0)),
 )
-def test_every_kind_of_loss_has_advice(cause: Cause, phase: LifePhase, has_hook: bool) -> None:
-    advice = advice_for(Kind(cause, phase, "v1"), has_pre_stop=has_hook, grace_s=30)
+def test_every_kind_of_loss_has_advice(
+    cause: Cause, phase: LifePhase, is_message: bool, ending: Ending
+) -> None:
+    advice = advice_for(Kind(cause, phase, "v1", is_message), ending)
     assert advice.why
     assert advice.mend
+
+
+@pytest.mark.parametrize("phase", ["after SIGTERM", "ended", "killed"])
+@pytest.mark.parametrize(
+    ("drains", "has_hook", "advises_hook"),
+    [(True, False, False), (True, True, False), (False, False, True), (False, True, False)],
+)
+def test_lost_messages_ask_for_streams_that_are_closed_on_sigterm(
+    phase: LifePhase, drains: bool, has_hook: bool, advises_hook: bool
+) -> None:
+    """A hook that waits can't end a stream; in a cluster it keeps new ones from coming."""
+    pod = replace(CLUSTER, exit_code=137) if phase == "killed" else CLUSTER
+    ending = Ending(drains=drains, has_pre_stop=has_hook, grace_s=30)
+    cut = replaced(record(Outcome.CLOSED, status=0, pod="u1_127.9.0.1_8080"), method="WebSocket")
+    loss = loss_of(cut, lives(pod))
+    assert loss is not None
+    assert loss.kind.is_message
+    advice = advice_for(replace(loss.kind, phase=phase), ending)
+    assert "close streams on SIGTERM" in advice.mend
+    assert "Close frame" in advice.mend
+    assert ("preStop" in advice.setting) is advises_hook
+    assert ("ND301" in advice.rules) is advises_hook
+
+
+def test_a_refused_handshake_is_a_request() -> None:
+    refused = replaced(record(Outcome.STATUS_5XX, status=502), method="WebSocket")
+    loss = loss_of(refused, lives(CLUSTER))
+    assert loss is not None
+    assert not loss.kind.is_message
+
+
+@pytest.mark.parametrize("has_hook", [True, False])
+@pytest.mark.parametrize("cause", [Cause.RESET, Cause.HALF_ANSWER, Cause.PROXY_502])
+def test_where_the_drain_comes_first_no_hook_is_asked_for(cause: Cause, has_hook: bool) -> None:
+    """The drain has waited for requests already: what was cut took longer than that."""
+    advice = advice_for(
+        Kind(cause, "after SIGTERM", "v1"), Ending(drains=True, has_pre_stop=has_hook, grace_s=30)
+    )
+    assert "preStop" not in advice.setting + advice.mend
+    assert "terminationGracePeriodSeconds" in advice.setting
 
 
 def test_the_advice_knows_the_longest_lag() -> None:
@@ -203,7 +249,11 @@ def test_the_checker_knows_every_rule_that_advice_names() -> None:
         rule
         for cause in Cause
         for phase in ("", "starting", "preStop", "after SIGTERM", "ended", "killed")
-        for hook in (True, False)
-        for rule in advice_for(Kind(cause, phase, ""), has_pre_stop=hook, grace_s=1).rules
+        for drains, hook in product((True, False), repeat=2)
+        for is_message in (True, False)
+        for rule in advice_for(
+            Kind(cause, phase, "", is_message),
+            Ending(drains=drains, has_pre_stop=hook, grace_s=1),
+        ).rules
     }
     assert named <= known
