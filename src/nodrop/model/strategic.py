@@ -118,9 +118,11 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 def _with_list_directives(merged: Obj, patch: Obj, before: Obj, schema: Schema) -> Obj:
     """Apply what a patch says beside a list: values to delete from it, and its order."""
     for key, value in patch.items():
+        if key.startswith((DELETE_FROM, ORDER)) and not isinstance(value, list):
+            raise bad_request(f"{key} must be a list")
         if key.startswith(DELETE_FROM):
             name = key.removeprefix(DELETE_FROM)
-            if name in merged:
+            if isinstance(merged.get(name), list):
                 merged[name] = [entry for entry in merged[name] if entry not in value]
     for key, value in patch.items():
         name = key.removeprefix(ORDER)

@@ -23,7 +23,10 @@ def check_apply(config: Obj, options: WriteOptions) -> None:
         raise _invalid_options(
             "FieldValueRequired", "fieldManager", "Required value: is required for apply patch"
         )
-    if config.get("metadata", {}).get("managedFields"):
+    metadata = config.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise bad_request("metadata: expected an object")
+    if metadata.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
 
 

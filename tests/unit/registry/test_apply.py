@@ -217,3 +217,9 @@ def test_dry_runs_store_nothing(world: World) -> None:
     options = WriteOptions(field_manager="ann", dry_run=True)
     world.registry.patch(key(CONFIGMAP, "settings"), data(a="1"), "apply", options=options)
     assert not world.exists(CONFIGMAP, "settings")
+
+
+def test_metadata_that_is_no_object_is_refused(world: World) -> None:
+    with pytest.raises(ApiError, match="metadata: expected an object") as failure:
+        apply(world, {**config(), "metadata": 5}, name="a")
+    assert failure.value.code == 400
