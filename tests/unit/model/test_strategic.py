@@ -99,7 +99,7 @@ def test_what_is_new_loses_its_nulls_and_directives() -> None:
         ({"spec": {"containers": ["x"]}}, "must hold objects"),
         ({"spec": {"$retainKeys": "x"}}, "must be a list"),
         ({"spec": {"$setElementOrder/containers": 5}}, "must be a list"),
-        ({"metadata": {"$deleteFromPrimitiveList/finalizers": 5}}, "must be a list"),
+        ({"spec": {"$deleteFromPrimitiveList/containers": 5}}, "must be a list"),
         ({"spec": {"$retainKeys": ["a"], "nodeName": "n"}}, "nodeName not in it"),
     ],
 )
