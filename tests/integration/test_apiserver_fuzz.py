@@ -61,17 +61,145 @@ _QUERY = {
     "fieldSelector": ("metadata.name=web", "status.phase!=Running", "x=y", "=", ",,"),
     "limit": ("1", "0", "-1", "x", str(2**63)),
     "continue": ("", "x", "W10", "WzEsIiIsIiJd", "%00"),
-    "resourceVersion": ("0", "1", "5", "999999999", "-1", "x"),
+    "resourceVersion": ("0", "1", "5", "999999999", "-1", "x", "9" * 5000),
     "resourceVersionMatch": ("Exact", "NotOlderThan", "x"),
     "dryRun": ("All", "x", ""),
     "fieldManager": ("me", "", "x" * 200),
     "fieldValidation": ("Strict", "Warn", "Ignore", "x"),
     "force": ("true", "x"),
-    "gracePeriodSeconds": ("0", "-1", "x", str(2**63)),
+    "gracePeriodSeconds": ("0", "-1", "x", str(2**63), "9" * 5000),
+    "timeoutSeconds": ("0", "-1", "x", "9" * 5000),
     "propagationPolicy": ("Foreground", "Orphan", "Background", "x"),
     "sendInitialEvents": ("true", "x"),
     "includeObject": ("Object", "None", "x"),
 }
+_REVIEWS = "/apis/authorization.k8s.io/v1"
+_POD, _SERVICE = "/api/v1/namespaces/default/pods/web", "/api/v1/namespaces/default/services/web"
+_ATTRIBUTES = {"namespace": "default", "verb": "get", "group": "", "resource": "pods", "name": "x"}
+#: What the kinds' own requests don't reach: method, path, kind of patch, body with every field.
+_SPECIAL: tuple[tuple[str, str, str, Obj], ...] = (
+    (
+        "POST",
+        f"{_REVIEWS}/selfsubjectaccessreviews",
+        "",
+        {"spec": {"resourceAttributes": _ATTRIBUTES, "nonResourceAttributes": None}},
+    ),
+    (
+        "POST",
+        f"{_REVIEWS}/subjectaccessreviews",
+        "",
+        {
+            "spec": {
+                "user": "ann",
+                "uid": "u",
+                "groups": ["g"],
+                "extra": {"k": ["v"]},
+                "nonResourceAttributes": {"path": "/metrics", "verb": "get"},
+            }
+        },
+    ),
+    (
+        "POST",
+        f"{_REVIEWS}/namespaces/default/localsubjectaccessreviews",
+        "",
+        {
+            "metadata": {"namespace": "default"},
+            "spec": {"user": "a", "resourceAttributes": _ATTRIBUTES},
+        },
+    ),
+    (
+        "POST",
+        f"{_REVIEWS}/selfsubjectrulesreviews",
+        "",
+        {"spec": {"namespace": "default"}},
+    ),
+    (
+        "POST",
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+        "",
+        {"spec": {"token": "a.b.c", "audiences": ["x"]}},
+    ),
+    ("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "", {"metadata": {}}),
+    (
+        "POST",
+        "/api/v1/namespaces/default/serviceaccounts/web/token",
+        "",
+        {
+            "spec": {
+                "audiences": ["x"],
+                "expirationSeconds": 3600,
+                "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "web", "uid": "u"},
+            }
+        },
+    ),
+    (
+        "POST",
+        f"{_POD}/eviction",
+        "",
+        {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": "web", "namespace": "default"},
+            "deleteOptions": {"gracePeriodSeconds": 0, "dryRun": ["All"]},
+        },
+    ),
+    (
+        "DELETE",
+        _POD,
+        "",
+        {
+            "gracePeriodSeconds": 0,
+            "preconditions": {"uid": "u", "resourceVersion": "1"},
+            "propagationPolicy": "Orphan",
+            "orphanDependents": None,
+            "dryRun": ["All"],
+        },
+    ),
+    (
+        "PATCH",
+        _SERVICE,
+        "strategic-merge-patch+json",
+        {
+            "metadata": {"finalizers": ["a/b"], "$deleteFromPrimitiveList/finalizers": ["a/b"]},
+            "spec": {
+                "$setElementOrder/ports": [{"port": 80}],
+                "$retainKeys": ["ports"],
+                "ports": [{"port": 80, "$patch": "delete"}, {"$patch": "replace"}],
+            },
+        },
+    ),
+    (
+        "PATCH",
+        _SERVICE,
+        "apply-patch+yaml",
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web", "namespace": "default", "managedFields": []},
+            "spec": {"ports": [{"port": 80, "targetPort": "http"}]},
+        },
+    ),
+    (
+        "PATCH",
+        "/apis/apps/v1/namespaces/default/deployments/web/scale",
+        "merge-patch+json",
+        {"spec": {"replicas": 1}},
+    ),
+)
+_ODD: tuple[Any, ...] = (
+    *TEXTS,
+    *NUMBERS,
+    None,
+    True,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": {"$patch": 1}},
+    "9" * 5000,
+    10**40,
+)
+
 #: Answers that say "not offered here" and "a revision to come", as upstream words them.
 _MEANT = {(501, "NotImplemented"), (504, "Timeout")}
 
@@ -100,6 +228,8 @@ class Maker:
         kind = rng.choice((*KINDS, *self.by_kind))
         if rng.random() < 0.05:
             return self._asked(rng.choice(("GET", "POST")), self._odd_path(), b"{}")
+        if rng.random() < 0.12:
+            return self._special()
         method = rng.choice(("GET", "POST", "POST", "PUT", "PUT", "PATCH", "PATCH", "DELETE"))
         name = self._name(kind) if method != "POST" or rng.random() < 0.1 else ""
         if method in ("GET", "DELETE") and rng.random() < 0.3:
@@ -125,6 +255,20 @@ class Maker:
             headers |= rng.choice(_IMPERSONATED)
         query = {name: rng.choice(_QUERY[name]) for name in names}
         return Asked(method, path, query, headers, body)
+
+    def _special(self) -> Asked:
+        """One of ``_SPECIAL``, odd in up to three places, or nested too deep to be read."""
+        method, path, patch, body = self.rng.choice(_SPECIAL)
+        odd: Any = body
+        for _ in range(self.rng.randint(0, 3)):
+            odd = odd_anywhere(odd, self.rng)
+        text = json.dumps(odd)
+        if self.rng.random() < 0.05:
+            text = '{"spec":' * 3000 + text + "}" * 3000
+        asked = self._asked(method, path, text.encode("utf-8", "surrogatepass"))
+        if patch:
+            asked.headers["Content-Type"] = f"application/{patch}"
+        return asked
 
     def _name(self, kind: Kind) -> str:
         known = self.by_kind.get(kind)
@@ -173,6 +317,17 @@ class Maker:
             }
             for _ in range(rng.randint(0, 3))
         ]
+
+
+def odd_anywhere(value: Any, rng: random.Random) -> Any:
+    """``value`` with something odd in the place of one of its parts, wherever that is."""
+    if not isinstance(value, dict | list) or not value or rng.random() < 0.1:
+        return rng.choice(_ODD)
+    if isinstance(value, list):
+        at = rng.randrange(len(value))
+        return [*value[:at], odd_anywhere(value[at], rng), *value[at + 1 :]]
+    name = rng.choice(sorted(value))
+    return {**value, name: odd_anywhere(value[name], rng)}
 
 
 def odd_widget(obj: Obj, rng: random.Random) -> Obj:
