@@ -50,13 +50,16 @@ async def measure(*, quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="nodrop-bench-") as folder:
         async with _server(Path(folder)) as pid:
             samples: list[Sample] = []
+            failure: BaseException | None = None
             try:
                 async with asyncio.TaskGroup() as group:
                     sampling = group.create_task(_sample(pid, samples))
                     seen = await _clients(StateDir(Path(folder)).kubeconfig, wanted)
                     sampling.cancel()
             except* BenchFailed as failures:
-                raise failures.exceptions[0] from None
+                failure = failures.exceptions[0]  # raised here, Python 3.11.2 would wrap it again
+            if failure is not None:
+                raise failure
             return figures(seen, wanted, samples, rss_bytes([pid]))
 
 

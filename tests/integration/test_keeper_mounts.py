@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -118,6 +119,9 @@ async def test_the_keeper_mounts_for_a_process_and_for_commands_beside_it(
     await keeper.start(spec("a", script, mount, cwd="/nodrop-data/v"))
     code, output = await keeper.exec("a", ["cat", "/nodrop-data/v/greeting"], timeout_s=20)
     assert (code, output) == (0, b"hello")
+    async with asyncio.timeout(20):
+        while not (source / "said").exists() or not (source / "said").read_text():
+            await asyncio.sleep(0.01)
     await keeper.signal("a", 9, tree=True)
     assert (await keeper.wait("a")).exit_code == 137
     assert (source / "said").read_text() == "hello"

@@ -112,7 +112,8 @@ async def test_what_it_leaves_in_the_background_ends_with_the_process(
 
 
 async def test_it_ends_with_its_process(keeper: KeeperClient) -> None:
-    async with session(keeper, "sleep", "600") as (opened, _):
+    async with session(keeper, "sh", "-c", "echo on; exec sleep 600") as (opened, fd):
+        assert await asyncio.to_thread(os.read, fd, 3) == b"on\n"
         await keeper.signal("web", 9, tree=True)
         assert await opened.wait() == 137
 

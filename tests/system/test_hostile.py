@@ -303,6 +303,9 @@ async def test_a_body_beyond_the_ingress_limit_is_refused_unread(site: Site) -> 
     limit = {"nodrop.dev/proxy-body-size": "1m"}
     await apply(site.engine, [ingress(limit)], wait=True)
     async with site.bystanders():
+        async with asyncio.timeout(60):  # nodrop up does not wait for what an Ingress says
+            while await site.send(post("/soon", "Content-Length: 1048577", body=b"")) != [413]:
+                pass
         head = post("/large", "Content-Length: 1048577", body=b"")
         assert await site.send(head) == [413]
         body = bytes(1048576)

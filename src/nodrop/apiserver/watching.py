@@ -136,6 +136,7 @@ class WatchStream:
         *,
         bookmarks: bool,
     ) -> None:
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 if bookmarks:
@@ -143,10 +144,10 @@ class WatchStream:
                 await self._forward(reader, events)
                 if bookmarks:
                     ticking.cancel()
-        except* ApiError as failures:
-            raise failures.exceptions[0] from None
-        except* ConnectionResetError as failures:
-            raise failures.exceptions[0] from None
+        except* (ApiError, ConnectionResetError) as failures:
+            failure = failures.exceptions[0]  # raised here, Python 3.11.2 would wrap it again
+        if failure is not None:
+            raise failure
 
     async def _forward(self, reader: Reader, events: Events) -> None:
         """Whoever lags gets what has come meanwhile in one write: each costs a TLS record."""
