@@ -16,7 +16,7 @@ from nodrop.model.meta import Obj
 from nodrop.proxy.certificates import LARGEST_PEM_BYTES
 from nodrop.proxy.findings import Finding
 from nodrop.proxy.protocol import BackendTls, ServicePort
-from nodrop.proxy.tls import BadPair, read_authority
+from nodrop.proxy.tls import BadPair, by_key, read_authority
 
 #: An Ingress, its options and the pools that it leads to.
 Asked = tuple[Obj, IngressOptions, Collection[ServicePort]]
@@ -42,7 +42,7 @@ def plan_backend_tls(
     Names that were not asked for are empty: the host's own, or the Service's.
     """
     planned = PlannedTls()
-    by_key = {_key(secret): secret for secret in secrets}
+    named = by_key(secrets)
     rules: dict[ServicePort, TlsRule] = {}
     wishes = [
         (ingress, options.tls, pools)
@@ -62,7 +62,7 @@ def plan_backend_tls(
                 text = f"TLS to the pods of {pool} is spoken as another Ingress asks for"
                 planned.findings.append(Finding.about(ingress, Reason.UNSUPPORTED, text))
         if rule.secret and rule.secret not in planned.authorities:
-            _read(planned, ingress, rule.secret, by_key, before)
+            _read(planned, ingress, rule.secret, named, before)
     for pool, rule in rules.items():
         authority = planned.authorities.get(rule.secret, "")
         closed = bool(rule.secret) and not authority
@@ -102,8 +102,3 @@ def _authority_of(secret: Obj | None, key: str) -> str:
     if len(pem) > LARGEST_PEM_BYTES:
         raise BadPair(f"Secret {key}: ca.crt is larger than {LARGEST_PEM_BYTES} bytes")
     return pem
-
-
-def _key(secret: Obj) -> str:
-    meta = secret["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"

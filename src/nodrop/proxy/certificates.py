@@ -9,7 +9,7 @@ from nodrop.events import Reason
 from nodrop.model.meta import Obj
 from nodrop.proxy.findings import Finding
 from nodrop.proxy.protocol import Certificate
-from nodrop.proxy.tls import TLS_TYPE, BadPair, Pair, read_secret
+from nodrop.proxy.tls import TLS_TYPE, BadPair, Pair, by_key, read_secret
 
 #: A chain with its key must fit one command to the proxy.
 LARGEST_PEM_BYTES = 15_000
@@ -25,7 +25,7 @@ def plan_certificates(
     ``ingresses`` come oldest first: of two that name a certificate for one host the first wins.
     The certificate ``before`` of a Secret that is missing or broken now stays in use.
     """
-    work = _Work({_key(secret): secret for secret in secrets}, {one.secret: one for one in before})
+    work = _Work(by_key(secrets), {one.secret: one for one in before})
     for ingress in ingresses:
         for index, entry in enumerate((ingress.get("spec") or {}).get("tls") or ()):
             work.add(ingress, f"spec.tls[{index}]", entry)
@@ -100,8 +100,3 @@ def _pair_of(secret: Obj | None, key: str) -> Pair:
     if len(pair.pem) > LARGEST_PEM_BYTES:
         raise BadPair(f"Secret {key}: chain and key are larger than {LARGEST_PEM_BYTES} bytes")
     return pair
-
-
-def _key(secret: Obj) -> str:
-    meta = secret["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"

@@ -9,7 +9,7 @@ from nodrop.events import Reason
 from nodrop.model.ingressclass import is_ours
 from nodrop.model.meta import Obj
 from nodrop.proxy.findings import Finding
-from nodrop.proxy.tls import BadPair, read_secret
+from nodrop.proxy.tls import BadPair, by_key, read_secret
 
 _WARN_BEFORE = timedelta(days=14)
 _DAY = timedelta(days=1)
@@ -20,13 +20,13 @@ def plan_expiry(
 ) -> list[Finding]:
     """What is to be told ``now`` (with a time zone); another text each day, so that it is told
     again. A Secret that can't be read is somebody else's business."""
-    by_key = {_key(secret): secret for secret in secrets}
+    present = by_key(secrets)
     known = tuple(classes)
     findings: dict[Finding, None] = {}
     for ingress in ingresses:
         if not is_ours(ingress, known):
             continue
-        for path, name, secret in _named(ingress, by_key):
+        for path, name, secret in _named(ingress, present):
             try:
                 said = _said(read_secret(secret).expires, now)
             except BadPair:
@@ -66,8 +66,3 @@ def _said(expires: datetime, now: datetime) -> tuple[Reason, str] | None:
 def _days(span: timedelta) -> str:
     count = span // _DAY
     return "less than a day" if not count else "1 day" if count == 1 else f"{count} days"
-
-
-def _key(secret: Obj) -> str:
-    meta = secret["metadata"]
-    return f"{meta.get('namespace', '')}/{meta['name']}"

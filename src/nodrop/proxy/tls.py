@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -36,6 +37,14 @@ class Pair:
     def covers(self, host: str) -> bool:
         wildcard = "*." + host.partition(".")[2]
         return host in self.names or wildcard in self.names
+
+
+def by_key(secrets: Iterable[Obj]) -> dict[str, Obj]:
+    """Secrets by what Ingresses call them: ``namespace/name``."""
+    return {
+        f"{secret['metadata'].get('namespace', '')}/{secret['metadata']['name']}": secret
+        for secret in secrets
+    }
 
 
 def read_secret(secret: Obj) -> Pair:
