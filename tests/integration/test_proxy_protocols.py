@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +15,6 @@ import h2.events
 import pytest
 import trustme
 
-from nodrop.keeper.client import ensure_keeper
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
@@ -28,6 +26,7 @@ from nodrop.proxy.protocol import (
     RoutingTable,
     ServicePort,
 )
+from tests.integration.routed import front
 from tests.unit.proxy.support import Client, Load, Pod
 
 WEB = ServicePort("default", "web", 80)
@@ -46,19 +45,9 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    with tempfile.TemporaryDirectory(prefix="nd") as sockets:
-        keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
-        port = await keeper.listen("ingress/test", "127.0.0.1", 0)
-        proxy = HAProxy(
-            keeper=keeper, folder=tmp_path / "proxy", sockets=Path(sockets),
-            binary=find_binary(), ingress_sockets=["ingress/test"], slots=16,
-        )  # fmt: skip
-        await proxy.start()
-        yield World(keeper, proxy, port)
-        await proxy.close()
-        await Pod.end_all()
-        await EchoPod.end_all()
-        await keeper.shutdown()
+    async with front(tmp_path, slots=16) as at:
+        yield World(at.keeper, at.proxy, at.port)
+    await EchoPod.end_all()
 
 
 class EchoPod:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from nodrop.keeper.client import ensure_keeper
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import Backend, InFlight, Route, RoutingTable, ServicePort
+from tests.integration.routed import front
 from tests.unit.proxy.support import Client, Pod
 
 WEB = ServicePort("default", "web", 80)
@@ -115,21 +114,11 @@ def table(pod: Backend) -> RoutingTable:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    with tempfile.TemporaryDirectory(prefix="nd") as sockets:
-        keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
-        port = await keeper.listen("ingress/test", "127.0.0.1", 0)
-        proxy = HAProxy(
-            keeper=keeper, folder=tmp_path / "proxy", sockets=Path(sockets),
-            binary=find_binary(), ingress_sockets=["ingress/test"], slots=8,
-        )  # fmt: skip
-        await proxy.start()
+    async with front(tmp_path) as at:
         old, new = Lingering(), await Pod("new").start()
-        await proxy.apply(table(await old.start()))
-        yield World(proxy, port, old, new)
+        await at.proxy.apply(table(await old.start()))
+        yield World(at.proxy, at.port, old, new)
         old.close()
-        await proxy.close()
-        await Pod.end_all()
-        await keeper.shutdown()
 
 
 async def test_a_request_whose_answer_has_not_begun_is_waited_for(world: World) -> None:
