@@ -18,7 +18,7 @@ import msgspec
 import psutil
 
 from bench.api_load import Phase, Seen, Wanted
-from bench.engine import BenchFailed, rss_bytes, say
+from bench.engine import BenchFailed, output_of, rss_bytes, say
 from bench.figures import Figure, at_most, percentile
 from nodrop.statedir import StateDir
 
@@ -129,20 +129,7 @@ async def _server(folder: Path) -> AsyncIterator[int]:
 
 
 async def _clients(kubeconfig: Path, wanted: Wanted) -> Seen:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.api_load", str(kubeconfig)),
-        msgspec.json.encode(wanted).decode(),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            out, _ = await process.communicate()
-    except TimeoutError:
-        raise BenchFailed(f"the clients were not done within {_TIMEOUT_S:g} s") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise BenchFailed("the API's clients failed")
+    argv = (sys.executable, "-m", "bench.api_load", str(kubeconfig))
+    asked = msgspec.json.encode(wanted).decode()
+    out = await output_of("the load on the API", *argv, asked, timeout_s=_TIMEOUT_S)
     return msgspec.json.decode(out, type=Seen)

@@ -221,6 +221,23 @@ async def status_of(host: str, port: int) -> int | None:
         writer.close()
 
 
+async def output_of(what: str, *argv: str, timeout_s: float) -> bytes:
+    """What a program prints. Raises BenchFailed when ``what`` fails or takes too long."""
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, _ = await process.communicate()
+    except TimeoutError:
+        raise BenchFailed(f"{what} took longer than {timeout_s:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise BenchFailed(f"{what} failed")
+    return out
+
+
 async def timed(work: Awaitable[_T]) -> tuple[_T, float]:
     """What ``work`` returns and how many seconds it took."""
     loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from bench.engine import BenchFailed, say
+from bench.engine import output_of, say
 from bench.figures import Figure, at_most
 from bench.manifests import HELLO
 
@@ -65,21 +65,11 @@ async def _plan(size: int) -> tuple[float, float, float]:
         old.write_text(_manifests(size, "v1"))
         new.write_text(_manifests(size, "v2"))
         start_s = loop.time()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _MEASURED, "plan", "--from", str(old), "-f", str(new), "--json",
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                out, _ = await process.communicate()
-        except TimeoutError:
-            raise BenchFailed(f"{size} replicas took longer than {_TIMEOUT_S:g} s") from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-    if process.returncode:
-        raise BenchFailed(f"nodrop plan failed for {size} replicas")
+        argv = ("plan", "--from", str(old), "-f", str(new), "--json")
+        out = await output_of(
+            *(f"a plan of {size} replicas", sys.executable, "-c", _MEASURED, *argv),
+            timeout_s=_TIMEOUT_S,
+        )
     cpu_s, memory_mb = map(float, out.split())
     return loop.time() - start_s, cpu_s, memory_mb
 
