@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,12 +78,16 @@ class StateDir:
 
     @property
     def sockets(self) -> Path:
-        """Folder (0700) for unix sockets; outside the state folder where that path is too long."""
+        """Folder (0700) for unix sockets; outside the state folder where that path is too long.
+
+        Then in the one temporary folder whose path is short, and the same for whoever asks:
+        ``$TMPDIR`` may be long itself, and another in the next shell.
+        """
         inside = self.root / "run"
         if len(os.fsencode(inside)) <= _LONGEST_SOCKET_FOLDER:
             return inside
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"nodrop-{os.getuid()}-{digest}"
+        return Path("/tmp") / f"nodrop-{os.getuid()}-{digest}"
 
     @property
     def keeper_socket(self) -> Path:

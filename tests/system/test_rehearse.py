@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -140,25 +141,25 @@ def test_cluster_mode_is_refused_on_engines_that_serve(
 def test_nothing_is_left_when_it_is_killed(tmp_path: Path) -> None:
     """kill -9 of the rehearsal: its engine ends by itself, with pods, proxy and keeper."""
     file = manifest(tmp_path, "app.yaml")
-    before = set(psutil.pids())
     with subprocess.Popen(
         [sys.executable, "-m", "nodrop", "rehearse", "-f", file, "--duration", "60", "--no-probe"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # tells its processes from other tests'
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stdout is not None
         assert "rolling restart" in process.stdout.readline()
-        ours = _of_rehearsals(before)
+        ours = _of_rehearsal(tmp_path)
         process.kill()
     assert ours
     _gone, alive = psutil.wait_procs(ours, timeout=60)
     assert alive == []
 
 
-def _of_rehearsals(before: set[int]) -> list[psutil.Process]:
+def _of_rehearsal(folder: Path) -> list[psutil.Process]:
     found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
+    for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or ())
-        if process.pid not in before and "nodrop-rehearsal-" in line:
+        if f"{folder}/nodrop-rehearsal-" in line:
             found.append(process)
     return found

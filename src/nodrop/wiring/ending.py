@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from nodrop.client.actions import Delete
 from nodrop.client.cache import Cache
@@ -58,25 +58,43 @@ async def ended_if_the_start_fails(keeper: Keeper, state: StateDir) -> AsyncIter
 async def end_pods(cache: Cache, client: Client, *, grace_s: int | None = None) -> None:
     """Delete every pod, with its own grace period or ``grace_s``, and wait until all have ended.
 
-    A pod that a finalizer holds has ended when its grace period is 0: the object stays.
+    A pod that comes meanwhile (from a client's request, say) is deleted as it is seen. A pod that
+    a finalizer holds has ended when its grace period is 0: the object stays.
     """
-    empty = asyncio.Event()
+    changed = asyncio.Event()
 
     def look(*_change: object) -> None:
-        if all(_has_ended(pod) for pod in cache.list(POD)):
-            empty.set()
+        changed.set()
 
     cache.subscribe(look)
-    for pod in (await client.list(POD)).items:
-        try:
-            written = await client.apply(Delete(key_of(pod), grace_period_s=grace_s))
-            if written is not None:
-                await cache.wait_seen(written)
-        except ApiError as error:
-            if error.code != 404:
-                raise
-    look()
-    await empty.wait()
+    try:
+        asked: set[str] = set()
+        pods: Sequence[Obj] = (await client.list(POD)).items  # those the cache has not seen, too
+        while True:
+            changed.clear()
+            for pod in pods:
+                if (uid := pod["metadata"]["uid"]) not in asked:
+                    asked.add(uid)
+                    await _delete(pod, cache, client, grace_s)
+            pods = cache.list(POD)
+            if all(_has_ended(pod) for pod in pods):
+                return
+            await changed.wait()
+            pods = cache.list(POD)
+    finally:
+        cache.unsubscribe(look)
+
+
+async def _delete(pod: Obj, cache: Cache, client: Client, grace_s: int | None) -> None:
+    """Delete it, and wait until the cache knows."""
+    try:
+        written = await client.apply(Delete(key_of(pod), grace_period_s=grace_s))
+    except ApiError as error:
+        if error.code != 404:
+            raise
+    else:
+        if written is not None:
+            await cache.wait_seen(written)
 
 
 async def end_proxy_and_keeper(proxy: HAProxy, keeper: Keeper) -> None:

@@ -270,6 +270,8 @@ class Engine:
     ) -> None:
         await self._stopping.wait()
         if self._everything:
-            for name in [name for name in tasks if name in parts.makes_pods]:
-                tasks.pop(name).cancel()
+            makers = [tasks.pop(name) for name in parts.makes_pods & tasks.keys()]
+            for task in makers:
+                task.cancel()
+            await asyncio.gather(*makers, return_exceptions=True)  # with what they are writing
             await end_pods(parts.cache, parts.client, grace_s=grace_s)

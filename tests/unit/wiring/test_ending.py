@@ -7,10 +7,15 @@ from typing import Any, cast
 
 import pytest
 
+from nodrop.client.actions import Action
+from nodrop.client.protocol import Client, Page
 from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.model.kinds import POD, Kind
+from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import ProxyFailure
-from nodrop.wiring.ending import _has_ended, end_proxy_and_keeper, keeper_gone
+from nodrop.wiring.ending import _has_ended, end_pods, end_proxy_and_keeper, keeper_gone
+from tests.unit.controllers.engine import Running, engine
 
 
 class FakeKeeper:
@@ -65,3 +70,37 @@ async def test_the_keeper_ends_although_the_proxy_fails() -> None:
 )
 def test_a_pod_that_a_finalizer_holds_has_ended(meta: dict[str, Any], ended: bool) -> None:
     assert _has_ended({"metadata": meta}) == ended
+
+
+class LateComer:
+    """A client during whose list one more pod is made, too late to be in it."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+
+    async def list(self, kind: Kind) -> Page:
+        page = await self._running.client.list(kind)
+        await self._running.write(pod("late"))
+        return page
+
+    async def apply(self, action: Action) -> Obj | None:
+        return await self._running.client.apply(action)
+
+
+def pod(name: str) -> Obj:
+    containers = [{"name": "app", "image": "app:v1"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"containers": containers},
+    }
+
+
+async def test_a_pod_that_is_made_meanwhile_ends_too() -> None:
+    """Found by a rehearsal killed just as its ReplicaSet made pods: the engine waited for ever."""
+    async with engine() as running:
+        await running.write(pod("early"))
+        async with asyncio.timeout(10):
+            await end_pods(running.cache, cast(Client, LateComer(running)), grace_s=0)
+        assert (await running.client.list(POD)).items == ()
