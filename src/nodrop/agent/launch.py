@@ -16,6 +16,7 @@ from nodrop.agent.plan.env import (
     ConfigurationError,
     Environment,
     container_environment,
+    hostname_of,
 )
 from nodrop.agent.plan.spec import Container
 from nodrop.agent.pod_context import PodContext
@@ -87,6 +88,7 @@ def _inherited(pod: PodContext) -> dict[str, str]:
         "PATH": settings.path,
         "HOME": settings.home,
         "LANG": settings.lang,
+        "HOSTNAME": hostname_of(pod.pod, settings.node),
         "TMPDIR": pod.host.folders.prepare(pod.uid),
     }
     if not pod.host.redirects:

@@ -39,7 +39,16 @@ async def test_a_pod_runs_and_is_ready(rig: Rig, runtime: FakeRuntime) -> None:
         assert rig.events("Started") == ["Started container app"]
         assert rig.events("Scheduled") == ["Successfully assigned default/web to localhost"]
         spec = runtime.containers[id_of(made)].spec
-        assert set(spec.env) == {"PATH", "HOME", "LANG", "TMPDIR"}
+        assert set(spec.env) == {"PATH", "HOME", "LANG", "TMPDIR", "HOSTNAME"}
+        assert spec.env["HOSTNAME"] == "web"
+
+
+async def test_a_manifest_may_say_another_hostname(rig: Rig, runtime: FakeRuntime) -> None:
+    async with rig.running():
+        own = container("serve", env=[{"name": "HOSTNAME", "value": "mine"}])
+        made = await rig.create(pod("web", own))
+        await rig.until_ready("web")
+        assert runtime.containers[id_of(made)].spec.env["HOSTNAME"] == "mine"
 
 
 async def test_s7_readiness_follows_the_probe(rig: Rig, prober: FakeProber) -> None:

@@ -21,6 +21,7 @@ Lookup = Callable[[Source, str], Obj | None]
 #: What container runtimes give to what runs on a terminal.
 TERMINAL_ENV = {"TERM": "xterm"}
 
+_LABEL_CHARS = 63
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
@@ -78,6 +79,18 @@ def container_environment(
         if value is not None:
             values[variable["name"]] = value
     return Environment({**links, **values}, tuple(skipped))
+
+
+def hostname_of(pod: Obj, node: str) -> str:
+    """What ``$HOSTNAME`` is: the pod's name, or ``spec.hostname``; that of a hostNetwork pod is the
+    node's.
+
+    As upstream cuts it: a label of DNS, so 63 characters, with no ``-`` or ``.`` at the end.
+    """
+    spec: Obj = pod["spec"]
+    if spec.get("hostNetwork"):
+        return node
+    return str(spec.get("hostname") or pod["metadata"]["name"])[:_LABEL_CHARS].rstrip("-.")
 
 
 def _add_source(

@@ -31,7 +31,7 @@ _POD_FIELDS = {
     "hostPID": _PROCESSES,
     "hostIPC": _PROCESSES,
     "shareProcessNamespace": _PROCESSES,
-    "hostname": _PROCESSES,
+    "hostname": "but for $HOSTNAME: the name that the system tells is the machine's",
     "subdomain": _PROCESSES,
     "hostAliases": _PROCESSES,
     "dnsConfig": _PROCESSES,

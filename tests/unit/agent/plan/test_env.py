@@ -14,6 +14,7 @@ from nodrop.agent.plan.env import (
     PodFacts,
     Source,
     container_environment,
+    hostname_of,
     service_links,
 )
 from nodrop.agent.plan.spec import Container
@@ -154,6 +155,22 @@ def test_what_is_missing_is_named(origin: Obj, message: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         build(env(X=origin))
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "hostname"),
+    [
+        ({}, "web-7d9f-x2x4z", "web-7d9f-x2x4z"),
+        ({"hostname": "db"}, "web-1", "db"),
+        ({"hostNetwork": True, "hostname": "db"}, "web-1", "here"),
+        ({}, "a" * 62 + "-b", "a" * 62),
+        ({}, "a" * 61 + ".-b", "a" * 61),
+        ({}, "web.1", "web.1"),
+    ],
+)
+def test_hostname(spec: Obj, name: str, hostname: str) -> None:
+    """As kubelet makes it: cut to 63 characters, of which the last is a letter or digit."""
+    assert hostname_of({"metadata": {"name": name}, "spec": spec}, "here") == hostname
 
 
 def test_service_links() -> None:
