@@ -283,6 +283,13 @@ async def test_scale(widgets: Http) -> None:
     scaled = await widgets("PATCH", f"{WIDGETS}/one/scale", change, headers=MERGE)
     assert scaled["spec"] == {"replicas": 6}
     assert (await widgets("GET", f"{WIDGETS}/one"))["spec"]["size"] == 6
+    path = f"{WIDGETS}/one/scale?fieldManager=me&force=true"
+    applied = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 7}}
+    assert (await widgets("PATCH", path, applied, headers=APPLY))["spec"] == {"replicas": 7}
+    found = await widgets("GET", f"{WIDGETS}/one")
+    mine = next(one for one in found["metadata"]["managedFields"] if one["manager"] == "me")
+    assert (found["spec"]["size"], mine["subresource"]) == (7, "scale")
+    assert mine["fieldsV1"] == {"f:spec": {"f:size": {}}}
 
 
 async def test_server_side_apply_creates_merges_and_conflicts(widgets: Http) -> None:

@@ -14,7 +14,7 @@ from nodrop.model.fieldsets import fields_in, from_fields_v1, to_fields_v1
 from nodrop.model.kinds import DEPLOYMENT, POD, SERVICE
 from nodrop.model.meta import Obj
 from nodrop.model.patch import json_patch, merge_patch, strategic_merge, three_way_patch
-from nodrop.model.ssa import Manager, applied, write_owners
+from nodrop.model.ssa import Manager, applied, known_owners, write_owners
 from nodrop.model.trees import same
 
 _SCALARS = st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "b"])
@@ -171,7 +171,9 @@ def _apply(live: Obj, config: Obj, manager: str = "ann") -> Obj:
     live = {"metadata": {}} | live
     who = Manager(manager, "Apply", "apps/v1")
     schema = schema_of(DEPLOYMENT)
-    merged, owners = applied(live, config, schema, who, now="", force=True)
+    merged, owners = applied(
+        live, known_owners(live, schema), config, schema, who, now="", force=True
+    )
     meta = merged.get("metadata") or {}
     return {**merged, "metadata": {**meta, "managedFields": write_owners(owners)}}
 

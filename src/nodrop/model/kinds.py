@@ -120,6 +120,8 @@ CLUSTERROLE = Kind(_RBAC, "v1", "ClusterRole", "clusterroles", False)
 CLUSTERROLEBINDING = Kind(_RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", False)
 #: What is posted to ``pods/NAME/eviction``; never stored, so not among KINDS.
 EVICTION = Kind("policy", "v1", "Eviction", "evictions")
+#: What ``/scale`` shows and takes; never stored either.
+SCALE = Kind("autoscaling", "v1", "Scale", "scales")
 
 #: What is posted to ``serviceaccounts/NAME/token``; never stored either.
 TOKENREQUEST = Kind("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests")

@@ -112,19 +112,38 @@ def write_owners(owners: Owners) -> list[Obj]:
     return [_entry(manager, owned) for manager, owned in ordered if owned.fields]
 
 
+def known_owners(live: Obj, schema: Schema) -> Owners:
+    """The owners; of an object that nobody was noted for, one for all there is."""
+    owners = read_owners(live)
+    if owners:
+        return owners
+    everything = fields_owned({k: v for k, v in live.items() if k != "status"}, schema)
+    if not everything:
+        return {}
+    first = Manager(BEFORE_FIRST_APPLY, "Update", live.get("apiVersion", ""))
+    created = live["metadata"].get("creationTimestamp") or ""
+    return {first: Owned(everything, created)}
+
+
 def fields_owned(config: Obj, schema: Schema) -> FieldSet:
     """The fields that applying ``config`` makes one the owner of."""
     return fields_in(config, schema) - _UNOWNED
 
 
 def applied(
-    live: Obj, config: Obj, schema: Schema, manager: Manager, *, now: str, force: bool
+    live: Obj,
+    owners: Owners,
+    config: Obj,
+    schema: Schema,
+    manager: Manager,
+    *,
+    now: str,
+    force: bool,
 ) -> tuple[Obj, Owners]:
-    """``live`` after ``manager`` applied ``config``, and who owns what then.
+    """``live``, of ``owners``, after ``manager`` applied ``config``, and who owns what then.
 
     Raises 409 with a cause for each conflict unless ``force``, 400 for what can't be merged.
     """
-    owners = dict(_known(live, schema))
     before = owners.get(manager, Owned(frozenset(), now))
     mine = fields_owned(config, schema)
     merged: Obj = _merged(live, config, schema)
@@ -143,7 +162,7 @@ def updated(live: Obj, new: Obj, schema: Schema, manager: Manager, *, now: str) 
     """Who owns what after ``manager`` wrote ``new`` over ``live`` by other means than apply."""
     change = compare(live, new, schema)
     written = (change.added | change.modified) - _UNOWNED
-    known = _known(live, schema)
+    known = known_owners(live, schema)
     others = {who: owned for who, owned in known.items() if who != manager}
     others = _without(others, written | change.removed)
     before = known.get(manager, Owned(frozenset(), now))
@@ -153,19 +172,6 @@ def updated(live: Obj, new: Obj, schema: Schema, manager: Manager, *, now: str) 
 
 
 # Private
-
-
-def _known(live: Obj, schema: Schema) -> Owners:
-    """The owners; of an object that nobody was noted for, one for all there is."""
-    owners = read_owners(live)
-    if owners:
-        return owners
-    everything = fields_owned({k: v for k, v in live.items() if k != "status"}, schema)
-    if not everything:
-        return {}
-    first = Manager(BEFORE_FIRST_APPLY, "Update", live.get("apiVersion", ""))
-    created = live["metadata"].get("creationTimestamp") or ""
-    return {first: Owned(everything, created)}
 
 
 def _entry(manager: Manager, owned: Owned) -> Obj:

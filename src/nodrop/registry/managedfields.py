@@ -7,14 +7,29 @@ controllers write is never tracked: it is status and annotations of their own.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from nodrop.model.definitions import schema_of
 from nodrop.model.errors import ApiError, bad_request
-from nodrop.model.kinds import Kind
+from nodrop.model.fieldsets import Path
+from nodrop.model.kinds import SCALE, Kind
 from nodrop.model.meta import Obj, ObjectKey, format_time
-from nodrop.model.ssa import Manager, Owned, applied, fields_owned, updated, write_owners
+from nodrop.model.ssa import (
+    Manager,
+    Owned,
+    Owners,
+    applied,
+    fields_owned,
+    known_owners,
+    updated,
+    write_owners,
+)
 from nodrop.registry.interface import WriteOptions
+from nodrop.registry.scale import replicas_path, scale_of, scaled
+
+#: What an owner of the replicas owns of a Scale.
+_REPLICAS: Path = ("f:spec", "f:replicas")
 
 
 def check_apply(config: Obj, options: WriteOptions) -> None:
@@ -55,6 +70,7 @@ def apply_config(
     kind = key.kind
     merged, owners = applied(
         stored,
+        known_owners(stored, schema_of(kind)),
         _applicable(kind, config, subresource),
         schema_of(kind),
         _applier(kind, options, subresource),
@@ -62,6 +78,30 @@ def apply_config(
         force=options.force,
     )
     return _with_managed(merged, write_owners(owners))
+
+
+def apply_scale(
+    key: ObjectKey, stored: Obj, config: Obj, options: WriteOptions, now: datetime
+) -> Obj:
+    """The object after ``config`` was applied to its Scale: replicas and their owners move.
+
+    As upstream's ScaleHandler: owners of the object's replicas are those of the Scale's, and the
+    other way round. Raises 409 or 422.
+    """
+    kind = key.kind
+    path: Path = tuple(f"f:{name}" for name in replicas_path(kind))
+    owners = known_owners(stored, schema_of(kind))
+    merged, after = applied(
+        scale_of(stored, kind.custom.scale if kind.custom else None),
+        _owners_of_scale(owners, path),
+        config,
+        schema_of(SCALE),
+        _applier(SCALE, options, "scale"),
+        now=format_time(now),
+        force=options.force,
+    )
+    new = scaled(key, stored, merged)
+    return _with_managed(new, write_owners(_owners_of_parent(owners, after, path, kind)))
 
 
 def is_tracked(new: Obj, stored: Obj) -> bool:
@@ -107,6 +147,28 @@ def keep_managed(obj: Obj, other: Obj) -> Obj:
 
 def _applier(kind: Kind, options: WriteOptions, subresource: str | None) -> Manager:
     return Manager(options.field_manager, "Apply", kind.api_version, subresource or "")
+
+
+def _owners_of_scale(owners: Owners, path: Path) -> Owners:
+    return {
+        replace(who, api_version=SCALE.api_version): replace(owned, fields=frozenset({_REPLICAS}))
+        for who, owned in owners.items()
+        if path in owned.fields
+    }
+
+
+def _owners_of_parent(owners: Owners, scale: Owners, path: Path, kind: Kind) -> Owners:
+    """``owners`` of an object after its replicas went to the owners of its ``scale``."""
+    others = {who: replace(one, fields=one.fields - {path}) for who, one in owners.items()}
+    held = {
+        replace(who, api_version=kind.api_version): one.time
+        for who, one in scale.items()
+        if _REPLICAS in one.fields
+    }
+    for who, time in held.items():
+        rest = others[who].fields if who in others else frozenset()
+        others[who] = Owned(rest | {path}, time)
+    return others
 
 
 def _applicable(kind: Kind, config: Obj, subresource: str | None) -> Obj:

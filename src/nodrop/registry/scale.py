@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nodrop.model.custom.resource import ScalePaths
-from nodrop.model.errors import Cause, bad_request, conflict, invalid
-from nodrop.model.kinds import Kind
+from nodrop.model.errors import Cause, conflict, invalid
+from nodrop.model.kinds import SCALE, Kind
 from nodrop.model.meta import Obj, ObjectKey
-
-_SCALE = Kind("autoscaling", "v1", "Scale", "scales")
 
 
 def scale_of(obj: Obj, paths: ScalePaths | None = None) -> Obj:
@@ -36,22 +34,23 @@ def scale_of(obj: Obj, paths: ScalePaths | None = None) -> Obj:
 
 
 def scaled(key: ObjectKey, obj: Obj, scale: Obj) -> Obj:
-    """``obj`` with the replicas that ``scale`` asks for. Raises 400, 409 or 422."""
-    if scale.get("kind", "Scale") != "Scale":
-        raise bad_request(f"the object provided is {scale['kind']}, expected autoscaling/v1 Scale")
-    meta, spec = _mapping(scale, "metadata"), _mapping(scale, "spec")
-    if meta.get("name") not in (None, "", key.name):
-        raise bad_request(
-            f"the name of the object ({meta['name']}) does not match the name on the URL "
-            f"({key.name})"
-        )
+    """``obj`` with the replicas that ``scale`` asks for; none mean 0, as upstream reads them.
+
+    ``scale`` is of the right types (see ``checks.known_fields``). Raises 409 or 422.
+    """
+    meta, spec = scale["metadata"], scale.get("spec") or {}
     if meta.get("uid") not in (None, "", obj["metadata"]["uid"]):
         raise conflict(key.kind, key.name, f"UID {meta['uid']} is not that of the object")
     if meta.get("resourceVersion") not in (None, "", obj["metadata"]["resourceVersion"]):
         raise conflict(key.kind, key.name)
-    replicas = _check_replicas(key.name, spec.get("replicas", 0))
-    paths = key.kind.custom.scale if key.kind.custom else None
-    return _with(obj, paths.spec_replicas if paths else ("spec", "replicas"), replicas)
+    replicas = _not_negative(key.name, spec.get("replicas") or 0)
+    return _with(obj, replicas_path(key.kind), replicas)
+
+
+def replicas_path(kind: Kind) -> tuple[str, ...]:
+    """The field names that lead to the number which a Scale of this kind sets."""
+    paths = kind.custom.scale if kind.custom else None
+    return paths.spec_replicas if paths else ("spec", "replicas")
 
 
 def selector_text(selector: Obj) -> str:
@@ -79,19 +78,10 @@ def _with(obj: Obj, path: tuple[str, ...], value: Any) -> Obj:
     return {**obj, name: _with(inner, tuple(rest), value) if rest else value}
 
 
-def _mapping(scale: Obj, field: str) -> dict[str, Any]:
-    value = scale.get(field) or {}
-    if not isinstance(value, dict):
-        raise bad_request(f"{field}: expected an object, got {value!r}")
-    return value
-
-
-def _check_replicas(name: str, replicas: Any) -> int:
-    if isinstance(replicas, bool) or not isinstance(replicas, int):
-        raise bad_request(f"spec.replicas: expected a whole number, got {replicas!r}")
+def _not_negative(name: str, replicas: int) -> int:
     if replicas < 0:
         why = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        raise invalid(_SCALE, name, [Cause("spec.replicas", "FieldValueInvalid", why)])
+        raise invalid(SCALE, name, [Cause("spec.replicas", "FieldValueInvalid", why)])
     return replicas
 
 

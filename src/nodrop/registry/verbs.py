@@ -17,6 +17,7 @@ from nodrop.model.kinds import (
     EVICTION,
     KINDS,
     POD,
+    SCALE,
     Kind,
 )
 from nodrop.model.meta import (
@@ -44,6 +45,7 @@ from nodrop.registry.interface import (
 )
 from nodrop.registry.managedfields import (
     apply_config,
+    apply_scale,
     check_apply,
     check_not_forced,
     first_owners,
@@ -176,11 +178,7 @@ class Registry:
         stored = self._stored(key)
         trusted = options.field_validation == "Trusted" and subresource == "status"
         obj = checks.shallow(obj) if trusted else checks.clone(obj)
-        warnings: tuple[str, ...] = ()
-        if subresource != "scale":
-            check_identity(key.kind, key.namespace, key.name, obj)
-            strictness = options.field_validation
-            obj, warnings = checks.known_fields(key.kind, obj, strictness, stored)
+        obj, warnings = self._known(key, obj, subresource, options, stored)
         new = replacement(key, stored, obj, subresource)
         if is_tracked(new, stored):  # what defaulting fills in again has not changed
             new = checks.completed(key.kind, new)
@@ -240,16 +238,18 @@ class Registry:
         check_subresource(key, subresource)
         config = checks.clone(config)
         check_apply(config, options)
-        check_identity(key.kind, key.namespace, key.name, config)
         found, now = self._store.get(key), self._clock.now()
         if found is None and subresource is None:
+            check_identity(key.kind, key.namespace, key.name, config)
             config["metadata"]["managedFields"] = first_owners(key.kind, config, options, now)
             return self._create(key.kind, key.namespace, config, options)
         stored = self._stored(key)
-        config, warnings = checks.known_fields(key.kind, config, options.field_validation, stored)
-        merged = apply_config(key, stored, config, subresource, options, now)
-        new = replacement(key, stored, merged, subresource)
-        new = keep_managed(new, merged)
+        config, warnings = self._known(key, config, subresource, options, stored)
+        if subresource == "scale":
+            new = apply_scale(key, stored, config, options, now)
+        else:
+            merged = apply_config(key, stored, config, subresource, options, now)
+            new = keep_managed(replacement(key, stored, merged, subresource), merged)
         return self._update(key, new, stored, subresource, options, warnings)
 
     def delete(self, key: ObjectKey, options: DeleteOptions = _DELETE) -> Deleted:
@@ -280,6 +280,14 @@ class Registry:
         return len(old)
 
     # Private
+
+    def _known(
+        self, key: ObjectKey, obj: Obj, sub: str | None, options: WriteOptions, stored: Obj
+    ) -> tuple[Obj, tuple[str, ...]]:
+        """What was sent to an object, or a subresource of it, and warnings about its fields."""
+        kind, before = (SCALE, None) if sub == "scale" else (key.kind, stored)
+        check_identity(kind, key.namespace, key.name, obj)
+        return checks.known_fields(kind, obj, options.field_validation, before)
 
     def _stored(self, key: ObjectKey) -> Obj:
         found = self._store.get(key)

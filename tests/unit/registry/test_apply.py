@@ -121,6 +121,96 @@ def test_updates_take_fields_over_and_are_conflicts_later(world: World) -> None:
         apply(world, mine)
 
 
+def scale_to(
+    world: World, spec: Obj, manager: str = "hpa", *, force: bool = False, dry_run: bool = False
+) -> Obj:
+    """Apply a Scale to ``web``; the Scale that was answered."""
+    config = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}}
+    options = WriteOptions(field_manager=manager, force=force, dry_run=dry_run)
+    at = key(DEPLOYMENT, "web")
+    scale = {**config, "spec": spec}
+    return world.registry.patch(at, scale, "apply", subresource="scale", options=options).obj
+
+
+def sized(replicas: int) -> Obj:
+    return {**workload(), "spec": {**workload()["spec"], "replicas": replicas}}
+
+
+def replicas_owners(world: World) -> list[tuple[str, str, str, str]]:
+    """Manager, operation, version and subresource of whoever owns the number of replicas."""
+    entries = world.get(DEPLOYMENT, "web")["metadata"]["managedFields"]
+    return [
+        (one["manager"], one["operation"], one["apiVersion"], one.get("subresource", ""))
+        for one in entries
+        if "f:replicas" in one["fieldsV1"].get("f:spec", {})
+    ]
+
+
+def test_an_applied_scale_takes_the_replicas_and_nothing_else(world: World) -> None:
+    apply(world, sized(2))
+    with refused(409, 'conflict with "ann": .spec.replicas'):
+        scale_to(world, {"replicas": 5})
+    scale = scale_to(world, {"replicas": 5}, force=True)
+    assert (scale["kind"], scale["spec"]) == ("Scale", {"replicas": 5})
+    assert replicas_owners(world) == [("hpa", "Apply", "apps/v1", "scale")]
+    kept = managers(world.get(DEPLOYMENT, "web"))["ann", "Apply"]
+    assert set(kept["f:spec"]) == {"f:selector", "f:template"}
+    assert world.get(DEPLOYMENT, "web")["metadata"]["generation"] == 2
+
+
+def test_the_same_scale_is_shared_and_another_is_a_conflict(world: World) -> None:
+    apply(world, sized(2))
+    scale_to(world, {"replicas": 2})
+    assert {owner[0] for owner in replicas_owners(world)} == {"ann", "hpa"}
+    with refused(409, 'conflict with "hpa" with subresource "scale": .spec.replicas'):
+        apply(world, sized(3))
+
+
+def test_the_same_scale_again_changes_nothing(world: World) -> None:
+    apply(world, workload())
+    first = scale_to(world, {"replicas": 3})  # nobody set them before: no conflict
+    world.clock.advance(5)
+    assert scale_to(world, {"replicas": 3}) == first
+    assert replicas_owners(world) == [("hpa", "Apply", "apps/v1", "scale")]
+
+
+def test_a_scale_written_by_an_update_is_a_conflict_of_an_applied_one(world: World) -> None:
+    apply(world, sized(2))
+    options = WriteOptions(field_manager="kubectl-scale")
+    patch = {"spec": {"replicas": 4}}
+    world.registry.patch(
+        key(DEPLOYMENT, "web"), patch, "merge", subresource="scale", options=options
+    )
+    assert replicas_owners(world) == [("kubectl-scale", "Update", "apps/v1", "scale")]
+    expected = (
+        'conflict with "kubectl-scale" with subresource "scale" using autoscaling/v1 at '
+        "2026-11-23T10:00:00Z: .spec.replicas"
+    )
+    with refused(409, expected):
+        scale_to(world, {"replicas": 5})
+
+
+def test_a_scale_is_applied_to_what_nobody_applied_and_to_nothing_else(world: World) -> None:
+    with refused(404, 'deployments.apps "web" not found'):
+        scale_to(world, {"replicas": 3})
+    world.create(workload())
+    with refused(409, 'conflict with "before-first-apply" using autoscaling/v1'):
+        scale_to(world, {"replicas": 3})
+    scale_to(world, {"replicas": 3}, force=True)
+    assert replicas_owners(world) == [("hpa", "Apply", "apps/v1", "scale")]
+    assert world.get(DEPLOYMENT, "web")["spec"]["replicas"] == 3
+
+
+def test_a_dry_run_of_an_applied_scale_refuses_and_stores_nothing(world: World) -> None:
+    stored = apply(world, workload()).obj
+    assert scale_to(world, {"replicas": 3}, dry_run=True)["spec"] == {"replicas": 3}
+    with refused(400, "cannot unmarshal number 1099511627776"):
+        scale_to(world, {"replicas": 2**40}, dry_run=True)
+    with refused(422, "must be greater than or equal to 0"):
+        scale_to(world, {"replicas": -1}, dry_run=True)
+    assert world.get(DEPLOYMENT, "web") == stored
+
+
 def test_objects_that_nobody_applied_are_not_tracked(world: World) -> None:
     assert "managedFields" not in world.create(data(a="1"))["metadata"]
     assert (

@@ -228,8 +228,32 @@ def test_scale(world: World, kind: Kind) -> None:
         world.registry.update(target, shown, subresource="scale")
     with refused(422, "spec.replicas: Invalid value: -1: must be greater than or equal to 0"):
         world.patch(target.kind, "web", {"spec": {"replicas": -1}}, "scale")
-    with refused(400, "spec.replicas: expected a whole number"):
-        world.patch(target.kind, "web", {"spec": {"replicas": "x"}}, "scale")
+    with refused(409, "UID zzz is not that of the object"):
+        world.patch(target.kind, "web", {"metadata": {"uid": "zzz"}}, "scale")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(
+    ("patch", "words"),
+    [
+        ({"spec": {"replicas": "x"}}, 'spec.replicas is "x", it must be a whole number'),
+        ({"spec": {"replicas": 2**40}}, "cannot unmarshal number 1099511627776 into Go struct"),
+        ({"spec": 5}, "spec is 5, it must be a mapping"),
+        ({"spec": {"replcas": 3}}, 'strict decoding error: unknown field "spec.replcas"'),
+        ({"spec": {"template": {}}}, 'strict decoding error: unknown field "spec.template"'),
+        ({"kind": "Deployment"}, "this address serves autoscaling/v1 Scale"),
+        ({"metadata": {"name": "other"}}, "does not match the name on the URL (web)"),
+    ],
+)
+def test_a_scale_that_is_none_is_refused_also_by_a_dry_run(
+    world: World, patch: Obj, words: str, dry_run: bool
+) -> None:
+    world.create(workload())
+    options = WriteOptions(field_validation="Strict", dry_run=dry_run)
+    with refused(400, words):
+        world.registry.patch(
+            key(DEPLOYMENT, "web"), patch, "merge", subresource="scale", options=options
+        )
 
 
 def test_a_subresource_that_is_not_there_is_404(world: World) -> None:
