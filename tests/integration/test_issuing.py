@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
-from nodrop.apiserver.certificates import are_good, ensure_certificates
+from nodrop.apiserver.certificates import are_good
 from nodrop.clock import SystemClock
+from nodrop.proxy.haproxy.certificates import Certificates, default_file
+from nodrop.statedir import StateDir
 
 ISSUE = """
 import asyncio, sys
 from pathlib import Path
 from nodrop.clock import SystemClock
+from nodrop.statedir import StateDir
 from nodrop.wiring.issuing import issue_apart
-asyncio.run(issue_apart(Path(sys.argv[1]), SystemClock().now()))
+asyncio.run(issue_apart(StateDir(Path(sys.argv[1])), SystemClock().now()))
 print("cryptography" in sys.modules)
 """
 
 
-def issue(folder: Path) -> subprocess.CompletedProcess[str]:
+def issue(root: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", ISSUE, str(folder)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", ISSUE, str(root)], capture_output=True, text=True, check=True
     )
 
 
 def test_certificates_are_made_without_loading_cryptography(tmp_path: Path) -> None:
-    assert not are_good(tmp_path, SystemClock().now())
+    state, now = StateDir(tmp_path), SystemClock().now()
+    assert not are_good(state.pki, now)
     assert issue(tmp_path).stdout == "False\n"
-    assert are_good(tmp_path, SystemClock().now())
-    assert oct(tmp_path.joinpath("ca.key").stat().st_mode & 0o777) == "0o600"
+    assert are_good(state.pki, now)
+    for key in (state.pki / "ca.key", default_file(state.proxy)):
+        assert oct(key.stat().st_mode & 0o777) == "0o600"
+
+
+def test_the_proxy_finds_its_default_certificate(tmp_path: Path) -> None:
+    """Made with the others, so that the engine itself never loads what makes it."""
+    state = StateDir(tmp_path)
+    issue(tmp_path)
+    made = default_file(state.proxy).read_bytes()
+    Certificates(state.proxy).prepare()
+    assert default_file(state.proxy).read_bytes() == made
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(default_file(state.proxy))  # the certificate with its own key
 
 
 def test_good_ones_are_left_alone(tmp_path: Path) -> None:
-    made = ensure_certificates(tmp_path, SystemClock().now())
-    before = made.ca_cert.read_bytes()
+    state = StateDir(tmp_path)
     issue(tmp_path)
-    assert made.ca_cert.read_bytes() == before
+    files = (state.pki / "ca.crt", default_file(state.proxy))
+    before = [file.read_bytes() for file in files]
+    issue(tmp_path)
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_a_child_that_fails_is_told_of(tmp_path: Path) -> None:
-    folder = tmp_path / "file"
-    folder.write_text("in the way")
-    assert "making them here" in issue(folder).stderr
+    StateDir(tmp_path).pki.write_text("in the way")
+    assert "making them here" in issue(tmp_path).stderr

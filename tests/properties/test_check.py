@@ -12,13 +12,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nodrop.check.broken import BrokenManifest
 from nodrop.check.fix import fixed_text, fixed_texts
 from nodrop.check.judge import judge
 from nodrop.check.output import FORMATS
 from nodrop.check.output.report import Report
 from nodrop.check.output.text import render
 from nodrop.check.settings import Settings
-from nodrop.check.source import BrokenManifest, Document, read_text
+from nodrop.check.source import Document, read_text
 from nodrop.model.kinds import kind_of
 from nodrop.model.meta import Obj
 from tests.properties.odd_objects import mutated

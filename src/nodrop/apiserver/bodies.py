@@ -112,7 +112,12 @@ def _json(body: bytes) -> Any:
 
 
 def _yaml(body: bytes) -> Any:
-    # Imported here: kubectl sends JSON, and PyYAML is memory that an idle engine can do without.
+    """YAML, or JSON: most that calls itself YAML is, and is read a hundred times faster so."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    # Imported here: PyYAML is memory that an idle engine can do without.
     import yaml
 
     try:

@@ -288,11 +288,3 @@ def _write_pair(
         ),
     )
     write_private(cert_path, certificate.public_bytes(encoding))
-
-
-if __name__ == "__main__":
-    import sys
-
-    from nodrop.clock import SystemClock
-
-    ensure_certificates(Path(sys.argv[1]), SystemClock().now())

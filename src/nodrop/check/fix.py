@@ -6,11 +6,12 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from nodrop.check.broken import BrokenManifest
 from nodrop.check.edits import edited, edits_of
 from nodrop.check.finding import Finding
 from nodrop.check.judge import judge
 from nodrop.check.settings import Settings
-from nodrop.check.source import BrokenManifest, Document, read_text
+from nodrop.check.source import Document, read_text
 
 _ROUNDS = 5  # what one mend uncovers, the next round mends
 

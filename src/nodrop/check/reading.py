@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodrop.check.source import STDIN, BrokenManifest, Document, read_raw, read_text
+from nodrop.check.broken import BrokenManifest
+from nodrop.check.source import STDIN, Document, read_raw, read_text
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
 _OBJECT = re.compile(r"""^[\s{"'-]*apiVersion["']?\s*:""", re.MULTILINE)

@@ -11,14 +11,11 @@ from typing import Any
 
 import yaml
 
+from nodrop.check.broken import BrokenManifest
 from nodrop.model.meta import Obj
 
 #: The path that means standard input, as for ``kubectl apply -f -``.
 STDIN = Path("-")
-
-
-class BrokenManifest(Exception):
-    """A file can't be read as Kubernetes objects; the message names file, line and mend."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from nodrop.check.source import BrokenManifest, Document, read_files
+from nodrop.check.broken import BrokenManifest
+from nodrop.check.source import Document, read_files
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

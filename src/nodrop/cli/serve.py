@@ -84,6 +84,9 @@ def serve(
     and the next ``nodrop serve`` adopts them. ``nodrop down`` ends everything (SIGUSR1),
     ``nodrop upgrade --proxy`` hands over to a new HAProxy (SIGUSR2).
     """
+    # aiohttp's lists of listeners in plain Python: the C++ ones are no quicker for the few there
+    # are, and bring 2 MB with them.
+    os.environ.setdefault("FROZENLIST_NO_EXTENSIONS", "1")
     from nodrop.journal import configure
     from nodrop.wiring.engine import Engine
     from nodrop.wiring.files import EngineFailure, KeeperLost

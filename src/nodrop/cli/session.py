@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from nodrop.check.source import BrokenManifest
+from nodrop.check.broken import BrokenManifest
 from nodrop.model.errors import ApiError
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir, default_state_dir

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nodrop.check.source import BrokenManifest
+from nodrop.check.broken import BrokenManifest
 from nodrop.cli.durations import duration
 from nodrop.cli.manifests import read_manifests, skip_unserved_option
 from nodrop.cli.session import (

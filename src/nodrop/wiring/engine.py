@@ -101,7 +101,7 @@ class Engine:
         store = SqliteStore(self._state.database)
         binary = program_to_run(self._state, self._options.environment.get("PATH"))
         keeper, _ = await asyncio.gather(  # side by side: both mostly start a Python
-            self._keeper(settings), issue_apart(self._state.pki, self._clock.now())
+            self._keeper(settings), issue_apart(self._state, self._clock.now())
         )
         async with ended_if_the_start_fails(keeper, self._state):
             network = (await keeper.info()).network

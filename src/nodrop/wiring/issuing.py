@@ -1,4 +1,4 @@
-"""Certificates made by a process of its own: `cryptography` and its 8 MB end with it."""
+"""Certificates made by a process of its own: `cryptography` and its 12 MB end with it."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import asyncio
 import logging
 import sys
 from datetime import datetime
-from pathlib import Path
 
 from nodrop.apiserver.certificates import are_good
+from nodrop.proxy.haproxy.certificates import default_file
+from nodrop.statedir import StateDir
 
 log = logging.getLogger(__name__)
 
 
-async def issue_apart(folder: Path, now: datetime) -> None:
+async def issue_apart(state: StateDir, now: datetime) -> None:
     """Have what is missing or ends soon made by a child; returns when it has ended.
 
-    A child that fails is told of: ``ensure_certificates`` then makes them here, or says why not.
+    Those of the API, and the proxy's default one. A child that fails is told of: whoever needs a
+    certificate then makes it here, or says why not.
     """
-    if are_good(folder, now):
+    default = default_file(state.proxy)
+    if are_good(state.pki, now) and default.exists():
         return
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nodrop.apiserver.certificates", str(folder)),
+        *(sys.executable, "-m", "nodrop.wiring.issue", str(state.pki), str(default)),
         stdin=asyncio.subprocess.DEVNULL,
     )
     if code := await process.wait():

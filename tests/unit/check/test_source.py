@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nodrop.check.source import BrokenManifest, read_files, read_text
+from nodrop.check.broken import BrokenManifest
+from nodrop.check.source import read_files, read_text
 
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nodrop.check.source import BrokenManifest, read_text
+from nodrop.check.broken import BrokenManifest
+from nodrop.check.source import read_text
 from nodrop.cli.apply import Refused, prepare
 from nodrop.cli.main import main
 from nodrop.cli.manifests import read_manifests

@@ -11,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 
 from nodrop.proxy.haproxy.admin_socket import (
@@ -26,6 +25,11 @@ from nodrop.proxy.protocol import Certificate, ProxyFailure
 _FOLDER = f"{CERTIFICATE_FOLDER}/"
 _DEFAULT = f"{CERTIFICATE_FOLDER}/default.pem"
 _ALPN = "[alpn h2,http/1.1]"
+
+
+def default_file(folder: Path) -> Path:
+    """The certificate for who asks for no host that has one; ``prepare`` makes it if need be."""
+    return folder / _DEFAULT
 
 
 def file_name(certificate: Certificate) -> str:
@@ -76,8 +80,11 @@ class Certificates:
     def prepare(self) -> None:
         """Make sure that a main process finds a list with the default certificate."""
         (self.folder / CERTIFICATE_FOLDER).mkdir(mode=0o700, exist_ok=True)
-        if not (self.folder / _DEFAULT).exists():
-            _write_secretly(self.folder / _DEFAULT, _self_signed())
+        if not (default := default_file(self.folder)).exists():
+            # Imported here: mostly it is there already, and this needs 12 MB.
+            from nodrop.proxy.haproxy.default_certificate import self_signed
+
+            _write_secretly(default, self_signed())
         try:
             listed = parse_list((self.folder / CERTIFICATES).read_text())
         except (OSError, IndexError):
@@ -195,35 +202,3 @@ def _write_secretly(path: Path, text: str) -> None:
         os.replace(new, path)
     except OSError as error:
         raise ProxyFailure(f"can't write {path}: {error.strerror or error}") from error
-
-
-def _self_signed() -> str:
-    """What clients are shown where no certificate fits: they can see that it is none.
-
-    It never expires (RFC 5280 has a date for that), so that nobody has to renew it.
-    """
-    # Imported here: made once a state folder, and 10 MB that an engine can do without.
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nodrop default certificate")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime(2020, 1, 1, tzinfo=timezone.utc))
-        .not_valid_after(datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return (certificate.public_bytes(Encoding.PEM) + private).decode()

@@ -23,6 +23,7 @@ from nodrop.proxy.haproxy.files import MainFiles, map_texts, placed_text
 from nodrop.proxy.haproxy.fitness import fit_table
 from nodrop.proxy.haproxy.flights import Flights
 from nodrop.proxy.haproxy.layout import (
+    USUAL_SLOTS,
     Needs,
     Placed,
     default_layout,
@@ -72,7 +73,7 @@ class HAProxy:
         binary: Path,
         ingress_sockets: Sequence[str],
         tls_sockets: Sequence[str] = (),
-        slots: int = 256,
+        slots: int = USUAL_SLOTS,
         manner: Manner = SERVING,
         log_socket: Path | None = None,
         access_log: bool = False,

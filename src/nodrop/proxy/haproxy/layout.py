@@ -28,6 +28,8 @@ class SlotClass(NamedTuple):
         return f"{self.mode}~{self.affinity_s}"
 
 
+#: More ports than most machines serve; they double when that is not enough.
+USUAL_SLOTS = 64
 _DEFAULT_AFFINITY_S = 10800
 #: A class that is asked for and has no slot begins with so many.
 _FIRST_SLOTS = 4
@@ -69,9 +71,9 @@ class Layout:
         return Layout(tuple(counts.items()))
 
 
-def default_layout(slots: int = 256) -> Layout:
-    """``slots`` for plain HTTP; of what is rarer a share. The empty ones cost memory only."""
-    rarer = max(2, slots // 16)
+def default_layout(slots: int = USUAL_SLOTS) -> Layout:
+    """``slots`` for plain HTTP; of what is rarer a share. An empty one costs 32 KB of memory."""
+    rarer = max(2, slots // 8)
     return Layout(
         (
             (SlotClass("http"), slots),

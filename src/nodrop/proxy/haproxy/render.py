@@ -73,6 +73,7 @@ def render_main(shape: MainShape, table: RoutingTable, placed: Placed) -> str:
     """The main process: Ingress and Services, every slot with its present servers."""
     lines = [
         *render_global(shape.admin_socket, shape.max_connections),
+        *(_TLS if shape.tls_fds else ()),
         *(render_ring(shape.log_socket) if shape.log_socket else ()),
         *_DEFAULTS,
         *shape.manner.defaults(),
@@ -85,6 +86,9 @@ def render_main(shape: MainShape, table: RoutingTable, placed: Placed) -> str:
     return "\n".join(with_logging(lines, logging)) + "\n" + slots
 
 
+# Sessions are resumed by tickets, which clients keep; the cache is for who takes none. HAProxy's
+# own 20,000 places are 5 MB, in use or not.
+_TLS = ["  tune.ssl.cachesize 1000"]
 _UNREADY = "nodrop: no pod of this Service is ready"
 _MAYBE = "nodrop: the pod ended before it answered; this request may have been processed"
 #: Tells a client that sending the request again could do its work twice.
