@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import shutil
 import socket
 import sys
@@ -28,6 +29,8 @@ FREE_PORTS = (
     *("--http-port", "0", "--https-port", "0", "--api-port", "0"),
     *("--bind", "127.0.0.1"),
 )
+#: Ports that no kernel gives out unasked (ip_local_port_range) and no NodePort has.
+_UNASKED = range(10_000, 30_000)
 _STOP_TIMEOUT_S = 120.0
 _AVAILABLE_TIMEOUT_S = 180.0
 _ANSWER_TIMEOUT_S = 30.0
@@ -183,9 +186,14 @@ async def _end_and_remove(state: StateDir) -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that no address of this machine has in use, for a program to listen at soon.
+
+    Not one of those that the kernel hands out: it would give it to anybody else meanwhile.
+    """
+    while True:
+        port = random.choice(_UNASKED)
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
 
 
 # Asking

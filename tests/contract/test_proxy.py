@@ -198,11 +198,9 @@ class Real:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n1")
         await writer.drain()
-        for _ in range(200):
-            stats = await self.proxy.stats()
-            if any(backend.in_flight for backend in stats.backends.values()):
-                break
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(60):
+            while not any(b.in_flight for b in (await self.proxy.stats()).backends.values()):
+                await asyncio.sleep(0.005)
         self._hanging.append((reader, writer))
 
     async def let_go(self) -> None:

@@ -285,7 +285,7 @@ async def test_an_account_speaks_by_its_token(served: Served) -> None:
 
 async def test_too_many_requests_of_one_user(tmp_path: Path) -> None:
     """The owner goes on while another user is told to wait."""
-    limits = Limits(requests_per_s=0.5, burst=2)
+    limits = Limits(requests_per_s=0.001, burst=2)
     async with serving(tmp_path, limits=limits) as served:
         token = Users(served.state.users).add("ann", (), SystemClock().now())
         ca_pem = served.pki.ca_cert.read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine import free_port
 from nodrop.keeper.client import KeeperClient
 from nodrop.keeper.protocol import ProcessRecord, ProcessSpec
 
@@ -201,10 +201,7 @@ print("fine")
 
 
 async def test_without_a_bind_address_nothing_moves(keeper: KeeperClient) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    script = f"import socket; s = socket.socket(); s.bind(('0.0.0.0', {port}))\n"
+    script = f"import socket; s = socket.socket(); s.bind(('0.0.0.0', {free_port()}))\n"
     script += "assert s.getsockname()[0] == '0.0.0.0'"
     argv = (sys.executable, "-I", "-S", "-c", script)
     record = await keeper.start(ProcessSpec(id="plain", argv=argv, env=_ENV, cwd="/tmp"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -15,24 +14,21 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine import free_port
 from nodrop.rehearse.load import Load
 from nodrop.rehearse.record import Outcome, Record
 from nodrop.rehearse.schedule import LoadSpec, Mix, target_of
 
 APP = Path(__file__).parents[2] / "examples" / "hello" / "app.py"
+QUICK = Mix(post_share=0, slow_share=0)
 SLOW = Mix(post_share=0, slow_share=1, slow_s=0.5)
+NEVER = Mix(post_share=0, slow_share=1, slow_s=60)
 
 
 @dataclass(frozen=True)
 class Hello:
     process: asyncio.subprocess.Process
     url: str
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -73,13 +69,17 @@ async def test_it_answers_everything_that_the_usual_load_asks() -> None:
     assert {record.method for record in records} == {"GET", "POST"}
 
 
-async def sigterm_in_mid_answer(app: Hello) -> list[Record]:
-    """Ten slow requests, all under way when SIGTERM comes."""
+async def sigterm_in_mid_answer(app: Hello, mix: Mix = SLOW) -> list[Record]:
+    """Ten requests, all of them read by the app when SIGTERM comes."""
+    records: list[Record] = []
+    load = Load(LoadSpec(target_of(app.url), 1000, mix, expect_id=True), records.append)
     async with asyncio.TaskGroup() as group:
-        shooting = group.create_task(shoot(app.url, count=10, mix=SLOW))
-        await asyncio.sleep(0.3)  # the last is sent after 50 ms, the first answered after 500 ms
+        group.create_task(load.run(count=10))
+        while load.fired < 10 or len(load._on_wire) < load.in_flight:
+            await asyncio.sleep(0.001)
+        assert outcomes(await shoot(app.url, count=1, mix=QUICK)) == {Outcome.OK: 1}
         app.process.send_signal(signal.SIGTERM)
-    return shooting.result()
+    return records
 
 
 async def test_graceful_finishes_what_is_under_way_and_ends() -> None:
@@ -92,7 +92,7 @@ async def test_graceful_finishes_what_is_under_way_and_ends() -> None:
 
 async def test_exit_cuts_what_is_under_way() -> None:
     async with hello("exit") as app:
-        records = await sigterm_in_mid_answer(app)
+        records = await sigterm_in_mid_answer(app, NEVER)
         assert await app.process.wait() == 0
     lost = outcomes(records)
     assert not lost[Outcome.OK]

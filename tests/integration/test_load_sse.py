@@ -23,7 +23,9 @@ async def send(answer: web.StreamResponse, number: int) -> None:
     await answer.write(f"id: {number}\ndata: {number}\n\n".encode())
 
 
-async def read(serve: Serve, *, events: int) -> tuple[list[Record], list[End]]:
+async def read(
+    serve: Serve, *, events: int, silence_s: float = 60
+) -> tuple[list[Record], list[End]]:
     """What a reader found in so many records."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -45,7 +47,9 @@ async def read(serve: Serve, *, events: int) -> tuple[list[Record], list[End]]:
     async with TestServer(application) as server:
         assert server.port is not None
         target = Target("127.0.0.1", server.port, "events.test")
-        spec = EventSpec(connections=1, silence_s=0.3, is_right=lambda n, data: data == str(n))
+        spec = EventSpec(
+            connections=1, silence_s=silence_s, is_right=lambda n, data: data == str(n)
+        )
         load = EventLoad(spec, target, sink=sink, on_end=ends.append)
         await load.run()
     return records[:events], ends
@@ -89,7 +93,7 @@ async def test_silence_and_refusals_are_losses() -> None:
         await send(answer, number)
         await asyncio.sleep(1)
 
-    records, _ = await read(silent, events=3)
+    records, _ = await read(silent, events=3, silence_s=0.3)
     assert Counter(record.outcome for record in records)[Outcome.TIMEOUT] >= 1
 
     target = Target("127.0.0.1", 1, "nobody.test")

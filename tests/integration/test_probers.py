@@ -123,7 +123,7 @@ async def test_transport_errors_and_silence_are_failures(prober: EveryProber) ->
     silent = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     async with silent:
-        slow = await prober.probe(target(port), timeout_s=0.2)
+        slow = await prober.probe(target(port), timeout_s=0.5)
         connected = await prober.probe(TcpTarget("127.0.0.1", port), timeout_s=5)
     assert (slow.outcome, slow.answered) == ("failure", False)
     assert slow.message == (

@@ -15,7 +15,7 @@ import h2.events
 import pytest
 import trustme
 
-from nodrop.keeper.protocol import Keeper
+from bench.engine import free_port
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import (
@@ -34,19 +34,18 @@ ANY = Route("", "/", False)
 
 
 class World:
-    def __init__(self, keeper: Keeper, proxy: HAProxy, port: int) -> None:
-        self.keeper, self.proxy, self.port = keeper, proxy, port
+    def __init__(self, proxy: HAProxy, port: int) -> None:
+        self.proxy, self.port = proxy, port
 
-    async def listener(self) -> Listener:
-        port = await self.keeper.listen("probe", "127.0.0.1", 0)
-        await self.keeper.unlisten("probe")
-        return Listener("127.0.0.1", port)
+
+def listener() -> Listener:
+    return Listener("127.0.0.1", free_port())
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with front(tmp_path, slots=16) as at:
-        yield World(at.keeper, at.proxy, at.port)
+        yield World(at.proxy, at.port)
     await EchoPod.end_all()
 
 
@@ -234,7 +233,7 @@ def table(
 
 async def test_http2_from_end_to_end_through_ingress_and_service(world: World) -> None:
     """gRPC: h2c to the pod, trailers and all; both ways in, and across replacements of the pod."""
-    at = await world.listener()
+    at = listener()
     old = await H2Pod("v0").start()
     await world.proxy.apply(table(old, at=at, speaks="h2c"))
     clients = [H2Client("127.0.0.1", world.port), H2Client(*at)]
@@ -257,7 +256,7 @@ async def test_http2_from_end_to_end_through_ingress_and_service(world: World) -
 
 
 async def test_an_http2_client_reaches_an_http1_pod(world: World) -> None:
-    at = await world.listener()
+    at = listener()
     pod = await Pod("v1").start()
     await world.proxy.apply(table(pod, at=at))
     for where in (Listener("127.0.0.1", world.port), at):
@@ -310,7 +309,7 @@ async def test_tcp_connections_stay_where_they_are_and_new_ones_go_to_the_new_po
     world: World,
 ) -> None:
     """S13: a withdrawn pod keeps what it has; the drain doesn't wait for it; the cut ends it."""
-    at = await world.listener()
+    at = listener()
     old, new = await EchoPod("old").start(), await EchoPod("new").start()
     await world.proxy.apply(table(old, at=at, speaks="tcp", routed=False))
     clients = [TcpClient() for _ in range(4)]
@@ -334,7 +333,7 @@ async def test_tcp_connections_stay_where_they_are_and_new_ones_go_to_the_new_po
 
 async def test_tcp_of_a_pod_that_refuses_goes_to_another(world: World) -> None:
     """A connect failure is always tried elsewhere."""
-    at = await world.listener()
+    at = listener()
     dead, alive = await EchoPod("dead").start(), await EchoPod("alive").start()
     await world.proxy.apply(table(dead, alive, at=at, speaks="tcp", routed=False))
     dead.die()
@@ -345,7 +344,7 @@ async def test_tcp_of_a_pod_that_refuses_goes_to_another(world: World) -> None:
 
 
 async def test_a_service_that_becomes_tcp_and_http_again_loses_no_request(world: World) -> None:
-    at = await world.listener()
+    at = listener()
     pods = [await Pod(f"v{n}", delay_s=0.003).start() for n in range(2)]
     await world.proxy.apply(table(*pods, at=at, routed=False))
     speaks: tuple[AppProtocol, ...] = ("tcp", "http", "tcp", "http", "tcp", "http")
@@ -358,7 +357,7 @@ async def test_a_service_that_becomes_tcp_and_http_again_loses_no_request(world:
 
 
 async def test_a_port_that_becomes_h2c_loses_no_request(world: World) -> None:
-    at = await world.listener()
+    at = listener()
     old, new = await Pod("old", delay_s=0.003).start(), await H2Pod("new").start()
     await world.proxy.apply(table(old, at=at))
     async with Load(*at) as load:
@@ -374,7 +373,7 @@ async def test_a_port_that_becomes_h2c_loses_no_request(world: World) -> None:
 
 async def test_a_client_stays_with_its_pod_until_that_is_withdrawn(world: World) -> None:
     """sessionAffinity ClientIP, for all methods; another timeout takes a new process."""
-    at = await world.listener()
+    at = listener()
     pods = [await Pod(f"v{n}").start() for n in range(3)]
     assert (await world.proxy.apply(table(*pods, at=at, affinity_s=10800))).reloads == 1  # the edge
 
@@ -400,7 +399,7 @@ async def test_a_client_stays_with_its_pod_until_that_is_withdrawn(world: World)
 
 
 async def test_a_tcp_client_stays_with_its_pod(world: World) -> None:
-    at = await world.listener()
+    at = listener()
     pods = [await EchoPod(f"v{n}").start() for n in range(3)]
     await world.proxy.apply(table(*pods, at=at, speaks="tcp", affinity_s=10800, routed=False))
     names = set()
@@ -463,7 +462,7 @@ async def test_https_to_the_pod_through_the_ingress(world: World) -> None:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
-    at = await world.listener()
+    at = listener()
     pools = {WEB: frozenset({Backend("u", "p", "127.0.0.1", port)})}
     await world.proxy.apply(
         RoutingTable(pools, {ANY: WEB}, None, {at: WEB}, protocols={WEB: "https"})
@@ -483,7 +482,7 @@ async def test_https_to_the_pod_through_the_ingress(world: World) -> None:
 async def test_the_address_asked_for_chooses_the_tcp_service(world: World) -> None:
     """The edge passes it on; two Services with the same port at different addresses."""
     other = ServicePort("default", "other", 80)
-    first = await world.listener()
+    first = listener()
     second = Listener("127.0.0.2", first.port)
     one, two = await EchoPod("one").start(), await EchoPod("two").start()
     await world.proxy.apply(

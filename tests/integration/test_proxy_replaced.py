@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine import free_port
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary, parse_version, version_of
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import InFlight, Listener, ProxyFailure, RoutingTable
-from tests.integration.test_proxy_haproxy import ANY, WEB, World, free_port, swap, table, world
+from tests.integration.test_proxy_haproxy import ANY, WEB, World, swap, table, world
 from tests.integration.test_proxy_streams import Lingering
 from tests.unit.proxy.support import Client, Load, Pod
 
@@ -44,7 +45,7 @@ async def test_replaced_by_itself_under_load(world: World) -> None:
 
 async def _replace_under_load(world: World, programs: tuple[Path, ...], times: int) -> None:
     proxy = await world.driver()
-    listener = Listener("127.0.0.1", await free_port(world.keeper))
+    listener = Listener("127.0.0.1", free_port())
     pods = [await Pod("v0", delay_s=0.005).start()]
     await proxy.apply(table(*pods, listener=listener))
     async with Load("127.0.0.1", world.port) as web, Load(*listener) as service:
@@ -67,7 +68,8 @@ async def _replace_under_load(world: World, programs: tuple[Path, ...], times: i
 async def test_a_replaced_process_sleeps(world: World) -> None:
     """It is not woken by connections to sockets that it has let go of (they are others' too)."""
     proxy = await world.driver()
-    pod = await Pod("pod", delay_s=1.5).start()
+    pod = await Pod("pod").start()
+    pod.answers.clear()
     await proxy.apply(table(pod))
     async with asyncio.TaskGroup() as group:
         slow = group.create_task(Client("127.0.0.1", world.port).request("/slow"))
@@ -80,6 +82,7 @@ async def test_a_replaced_process_sleeps(world: World) -> None:
         pid = next(one.pid for one in await world.keeper.list() if one.id == old.id)
         process = Path(f"/proc/{pid}")
         assert watched(process) <= {int(entry.name) for entry in (process / "fd").iterdir()}
+        pod.answers.set()
     assert slow.result()[0] == 200
     await proxy.close()
 
@@ -111,7 +114,8 @@ async def mains(proxy: HAProxy) -> int:
 async def test_what_a_replaced_main_has_in_hand_is_waited_for(world: World) -> None:
     """Also by an engine that starts after the replacement; then it ends by itself."""
     proxy = await world.driver()
-    old, new = await Pod("old", delay_s=1.5).start(), await Pod("new").start()
+    old, new = await Pod("old").start(), await Pod("new").start()
+    old.answers.clear()
     await proxy.apply(table(old))
     async with asyncio.TaskGroup() as group:
         slow = group.create_task(Client("127.0.0.1", world.port).request("/slow"))
@@ -123,6 +127,7 @@ async def test_what_a_replaced_main_has_in_hand_is_waited_for(world: World) -> N
         again = await world.driver()
         for driver in (proxy, again):
             assert (await driver.drain("uid-old", 0.1)).requests == 1
+        old.answers.set()
         assert (await again.drain("uid-old", 20)).requests == 0
         assert await slow == (200, "old")
     await again.apply(table(new))
@@ -261,7 +266,7 @@ async def test_a_replaced_main_that_is_killed_is_not_started_again(world: World)
     old = await world.pid("proxy-main")
     await proxy.replace(find_binary())
     os.kill(old, signal.SIGKILL)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await proxy._processes.retired("proxy-main"):
             await asyncio.sleep(0.02)
     await idle.close()

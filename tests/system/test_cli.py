@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.engine import free_port
 from nodrop.model.meta import Obj
 from tests.system.harness import Engine, hello, write
 
@@ -161,12 +162,8 @@ def test_a_failed_start_leaves_no_keeper_behind(
     """Its HTTP port is free again, and another start works."""
     engine = new_engine()
     file = write(tmp_path / "m.yaml", hello(replicas=1))
-    with (
-        socket.create_server(("127.0.0.1", 0)) as other,
-        socket.create_server(("127.0.0.1", 0)) as free,
-    ):
-        taken, http = other.getsockname()[1], free.getsockname()[1]
-        free.close()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken, http = other.getsockname()[1], free_port()
         ports = ("--http-port", str(http), "--api-port", str(taken), "--bind", "127.0.0.1")
         done = engine.run("up", file, *ports, check=False)
         assert done.returncode == 3
@@ -182,9 +179,8 @@ async def test_status_during_the_shutdown_does_not_say_to_start_it_again(
     engine = new_engine().serve()
     assert engine.process is not None
     text = engine.state.kubeconfig.read_text()
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    engine.state.kubeconfig.write_text(text.replace(str(engine.info["api"]["port"]), str(port)))
+    port = str(free_port())
+    engine.state.kubeconfig.write_text(text.replace(str(engine.info["api"]["port"]), port))
     done = await asyncio.to_thread(engine.run, "status", check=False)
     engine.state.kubeconfig.write_text(text)
     assert done.returncode == 3

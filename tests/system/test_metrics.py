@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.engine import free_port
 from nodrop.metrics.catalog import CATALOG
 from nodrop.model.meta import Obj
 from tests.system.harness import Engine, Traffic, Watching, apply, hello
 
 Samples = dict[str, list[tuple[dict[str, str], float]]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def get(url: str, *, data: bytes | None = None) -> str:

@@ -18,7 +18,8 @@ _SWITCHED = (
 class Pod:
     """A tiny HTTP server that answers its name, and echoes what a WebSocket sends.
 
-    ``die`` ends it with all its connections.
+    It answers after ``delay_s``, and while ``answers`` is set. ``die`` ends it with all its
+    connections.
     """
 
     alive: ClassVar[set[Pod]] = set()
@@ -28,6 +29,8 @@ class Pod:
         self.address = address
         self.port = 0
         self.delay_s = delay_s
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.requests: list[str] = []
         self.heads: list[str] = []
         self._server: asyncio.Server | None = None
@@ -69,6 +72,7 @@ class Pod:
                     return
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                await self.answers.wait()
                 body = self.name.encode()
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
                 await writer.drain()
