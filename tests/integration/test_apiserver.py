@@ -227,6 +227,10 @@ async def test_fields_that_stand_twice_warn_or_refuse_as_asked(
             assert response.status == expected
             assert response.headers["Warning"] == r'299 - "duplicate field \"data\""'
             assert (await response.json())["data"] == {"a": "2"}
+    merge = {"Content-Type": "application/merge-patch+json"}
+    patch = '{"data": {"a": "3", "a": "4"}}'
+    async with http.patch(f"{CONFIGMAPS}/a", data=patch, headers=merge) as response:
+        assert response.headers["Warning"] == r'299 - "duplicate field \"data.a\""'
 
 
 async def test_lists_come_in_pages_of_one_revision(http: aiohttp.ClientSession) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from nodrop.apiserver.yamlbodies import doubled_keys, read_yaml
 from nodrop.model.errors import ApiError, bad_request
 from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj
@@ -14,6 +17,8 @@ from nodrop.registry.interface import FieldValidation, PatchType
 
 BODY_LIMIT_BYTES = 3 * 1024 * 1024
 _JSON_TYPES = ("application/json", "", "text/plain", "application/octet-stream")
+_YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+_SHOWN_CHARS = 1_000
 
 _PATCH_TYPES: dict[str, PatchType] = {
     "application/json-patch+json": "json",
@@ -41,21 +46,43 @@ def decode_object(body: bytes, content_type: str) -> Obj:
 def doubled_fields(
     kind: Kind, body: bytes, content_type: str, validation: FieldValidation
 ) -> tuple[str, ...]:
-    """Warnings about fields that stand twice in a JSON body; the last one holds.
+    """Warnings about fields that stand twice in an object's body; the last one holds.
 
-    Raises 400 for them when strict. YAML is not looked at: kubectl sends JSON whatever it reads.
+    Raises 400 for them when strict.
     """
-    if validation not in ("Strict", "Warn") or media_type(content_type) not in _JSON_TYPES:
+    if validation not in ("Strict", "Warn"):
         return ()
-    try:
-        doubled = duplicate_fields(body)
-    except ValueError:  # a number of thousands of digits, which only the first decoder takes
+    media = media_type(content_type)
+    if media in _YAML_TYPES and (lines := doubled_keys(body)):
+        if validation == "Warn":
+            return tuple(lines)
+        raise Findings(kind).strict(_unmarshalled(lines))
+    if media in _JSON_TYPES and (doubled := _doubled_paths(body)):
+        if validation == "Warn":
+            return doubled
+        raise Findings(kind).strict(", ".join(doubled))
+    return ()
+
+
+def doubled_in_patch(
+    body: bytes, patch_type: PatchType, validation: FieldValidation
+) -> tuple[str, ...]:
+    """As ``doubled_fields``, of a patch. Raises 400 or 422 when strict, worded as upstream does."""
+    if validation not in ("Strict", "Warn"):
         return ()
-    if not doubled:
-        return ()
-    if validation == "Strict" and (error := Findings(kind).strict_error(doubled)):
-        raise error
-    return Findings(kind).warnings(doubled)
+    doubled = _doubled_paths(body) if patch_type != "apply" or body.startswith(b"{") else None
+    if patch_type == "apply":
+        # What is JSON and has nothing twice needs no slow look for lines.
+        lines = tuple(doubled_keys(body)) if doubled != () else ()
+        if lines and validation == "Strict":
+            why = f"error converting YAML to JSON: {_unmarshalled(lines)}"
+            raise bad_request(f"error strict decoding YAML: {why}")
+        return lines
+    if patch_type == "json":
+        doubled = tuple(f"json patch {text}" for text in doubled or ())
+    if doubled and validation == "Strict":
+        raise _invalid_patch(body, f"strict decoding error: {', '.join(doubled)}")
+    return doubled or ()
 
 
 def decode_patch(body: bytes, content_type: str) -> tuple[object, PatchType]:
@@ -66,7 +93,7 @@ def decode_patch(body: bytes, content_type: str) -> tuple[object, PatchType]:
             "the body of the request was in an unknown format - accepted media types include: "
             f"{', '.join(_PATCH_TYPES)}"
         )
-    patch = _yaml(body) if patch_type == "apply" else _json(body)
+    patch = _json_or_yaml(body) if patch_type == "apply" else _json(body)
     if patch_type == "json" and not isinstance(patch, list):
         raise bad_request("a JSON patch is a list of operations")
     if patch_type != "json" and not isinstance(patch, dict):
@@ -94,8 +121,8 @@ def _decode(body: bytes, content_type: str) -> Any:
     match media_type(content_type):
         case media if media in _JSON_TYPES:
             return _json(body)
-        case "application/yaml" | "application/x-yaml" | "text/yaml":
-            return _yaml(body)
+        case media if media in _YAML_TYPES:
+            return _json_or_yaml(body)
         case "application/vnd.kubernetes.protobuf":
             return _protobuf(body)
     raise _unsupported(
@@ -111,19 +138,32 @@ def _json(body: bytes) -> Any:
         raise bad_request(f"the body is not JSON: {error}") from error
 
 
-def _yaml(body: bytes) -> Any:
-    """YAML, or JSON: most that calls itself YAML is, and is read a hundred times faster so."""
+def _json_or_yaml(body: bytes) -> Any:
+    """Most that calls itself YAML is JSON (kubectl's applies), read a hundred times faster so."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    # Imported here: PyYAML is memory that an idle engine can do without.
-    import yaml
+        return read_yaml(body)
 
+
+def _doubled_paths(body: bytes) -> tuple[str, ...] | None:
+    """``duplicate field "spec.replicas"`` for each; None of what only another decoder reads."""
     try:
-        return yaml.load(body, _plain_loader())
-    except (yaml.YAMLError, ValueError) as error:
-        raise bad_request(f"the body is not YAML: {error}") from error
+        return tuple(f'duplicate field "{path}"' for path in duplicate_fields(body))
+    except ValueError:  # no JSON, or a number of thousands of digits
+        return None
+
+
+def _unmarshalled(lines: Iterable[str]) -> str:
+    return "\n  ".join(("yaml: unmarshal errors:", *lines))
+
+
+def _invalid_patch(body: bytes, why: str) -> ApiError:
+    text = body.decode(errors="replace")
+    shown = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+    message = f"Invalid value: {json.dumps(shown, ensure_ascii=False)}: {why}"
+    causes = [{"reason": "FieldValueInvalid", "message": message, "field": "patch"}]
+    return ApiError(422, "Invalid", f' "" is invalid: patch: {message}', {"causes": causes})
 
 
 def _protobuf(body: bytes) -> Obj:
@@ -134,18 +174,6 @@ def _protobuf(body: bytes) -> Obj:
         return protobuf.decode(body)
     except ValueError as error:
         raise bad_request(f"the body is not Kubernetes protobuf: {error}") from error
-
-
-def _plain_loader() -> Any:
-    """PyYAML's safe loader, but times stay text: JSON has none."""
-    import yaml
-
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resolvers = {
-        first: [(tag, pattern) for tag, pattern in known if not tag.endswith(":timestamp")]
-        for first, known in base.yaml_implicit_resolvers.items()
-    }
-    return type("PlainLoader", (base,), {"yaml_implicit_resolvers": resolvers})
 
 
 def _unsupported(message: str) -> ApiError:

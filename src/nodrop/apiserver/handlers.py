@@ -16,6 +16,7 @@ from nodrop.apiserver.bodies import (
     decode_object,
     decode_patch,
     doubled_fields,
+    doubled_in_patch,
     too_large,
 )
 from nodrop.apiserver.limits import Gate
@@ -177,8 +178,10 @@ class ObjectHandlers:
         return self._written(request, target, written, doubled)
 
     async def _patch(self, request: web.Request, target: Target) -> web.StreamResponse:
-        patch, patch_type = decode_patch(await read_body(request), _content_type(request))
+        body = await read_body(request)
+        patch, patch_type = decode_patch(body, _content_type(request))
         options = self._write_options(request, target)
+        doubled = doubled_in_patch(body, patch_type, options.field_validation)
         if patch_type == "apply":  # an apply has to say who it is
             options = replace(options, field_manager=request.query.get("fieldManager", ""))
             self._access.check_apply(request, target, self._registry.get)
@@ -189,7 +192,7 @@ class ObjectHandlers:
             subresource=target.subresource,
             options=options,
         )
-        return self._written(request, target, written)
+        return self._written(request, target, written, doubled)
 
     def _written(
         self,

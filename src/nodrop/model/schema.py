@@ -74,18 +74,17 @@ class Findings:
             return None
         return bad_request(f"{_unhandled(self.kind)}: {self.wrong_types[0]}")
 
-    def warnings(self, duplicates: Iterable[str] = ()) -> tuple[str, ...]:
-        """For fieldValidation=Warn: one text per unknown field and per duplicate path."""
-        doubled = tuple(f'duplicate field "{path}"' for path in duplicates)
-        return tuple(str(field) for field in self.unknown) + doubled
+    def warnings(self) -> tuple[str, ...]:
+        """For fieldValidation=Warn: one text per unknown field."""
+        return tuple(str(field) for field in self.unknown)
 
-    def strict_error(self, duplicates: Iterable[str] = ()) -> ApiError | None:
-        """400 for fieldValidation=Strict, or None when every field is known and there once."""
-        texts = self.warnings(duplicates)
-        if not texts:
-            return None
-        listed = ", ".join(texts)
-        return bad_request(f"{_unhandled(self.kind)}: strict decoding error: {listed}")
+    def strict_error(self) -> ApiError | None:
+        """400 for fieldValidation=Strict, or None when every field is known."""
+        return self.strict(", ".join(self.warnings())) if self.unknown else None
+
+    def strict(self, why: str) -> ApiError:
+        """400 for what only fieldValidation=Strict refuses."""
+        return bad_request(f"{_unhandled(self.kind)}: strict decoding error: {why}")
 
 
 def _unhandled(kind: Kind) -> str:

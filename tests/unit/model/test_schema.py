@@ -197,15 +197,6 @@ def test_what_is_fine(obj: Obj, kind: Kind) -> None:
     assert findings.type_error() is None
 
 
-def test_unknown_and_doubled_fields_are_told_together() -> None:
-    obj = m.changed(m.deployment(), "spec.qqqq", 1)
-    error = decode_strictness(obj, DEPLOYMENT).strict_error(["spec.replicas"])
-    assert error is not None
-    assert error.message == (
-        f'{HEAD}: strict decoding error: unknown field "spec.qqqq", duplicate field "spec.replicas"'
-    )
-
-
 @pytest.mark.parametrize(
     ("raw", "paths"),
     [

@@ -1,0 +1,116 @@
+"""YAML bodies: read into what JSON could hold, within bounds, and looked at for doubled keys."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from nodrop.model.errors import bad_request
+
+if TYPE_CHECKING:
+    from yaml.nodes import MappingNode, Node
+
+#: What a document may grow to when its aliases are written out: far above any body without them
+#: (3 MiB of ``[,,,``), and small enough to be copied. Without a bound, 400 bytes become gigabytes.
+_MOST_NODES = 4_000_000
+
+
+def read_yaml(body: bytes) -> Any:
+    """The one document of ``body``. Raises 400 for what is no YAML, or grows without bound."""
+    # Imported here: kubectl sends JSON, and PyYAML is memory that an idle engine can do without.
+    import yaml
+
+    try:
+        loader = _plain_loader()(body)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if _size(node, {}) > _MOST_NODES:
+                raise bad_request("yaml: document contains excessive aliasing")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError) as error:
+        raise bad_request(f"the body is not YAML: {error}") from error
+
+
+def doubled_keys(body: bytes) -> list[str]:
+    """``line 7: key "replicas" already set in map`` for each key that stands again, as Go says it.
+
+    ``body`` was read before; what can't be read has none.
+    """
+    import yaml
+
+    try:
+        node = yaml.compose(body, _plain_loader())
+    except (yaml.YAMLError, ValueError):
+        return []
+    return [] if node is None else list(_doubled(node, set()))
+
+
+# Private
+
+
+def _size(node: Node, sizes: dict[int, int]) -> int:
+    """How many nodes ``node`` is with its aliases written out; one that holds itself is endless."""
+    known = sizes.get(id(node))
+    if known is not None:
+        return known
+    sizes[id(node)] = _MOST_NODES + 1  # until it is known: met again inside of itself
+    total = 1 + sum(_size(inner, sizes) for inner in _inside(node))
+    sizes[id(node)] = total
+    return total
+
+
+def _doubled(node: Node, seen: set[int]) -> Iterator[str]:
+    import yaml
+
+    if id(node) in seen:  # an alias: told where it stands first
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        yield from _met_again(node)
+    for inner in _inside(node):
+        yield from _doubled(inner, seen)
+
+
+def _met_again(node: MappingNode) -> Iterator[str]:
+    keys: set[tuple[str, str]] = set()
+    for key, value in node.value:
+        if isinstance(key.value, str):
+            name = (key.tag, key.value)
+            if name in keys:
+                line = value.start_mark.line + 1
+                yield f"line {line}: key {_spelled(key)} already set in map"
+            keys.add(name)
+
+
+def _inside(node: Node) -> Iterator[Node]:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
+
+
+def _spelled(key: Node) -> str:
+    return json.dumps(key.value) if key.tag.endswith(":str") else str(key.value)
+
+
+@functools.cache
+def _plain_loader() -> Any:
+    """PyYAML's safe loader, but times stay text: JSON has none."""
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if not tag.endswith(":timestamp")]
+        for first, known in base.yaml_implicit_resolvers.items()
+    }
+    return type("PlainLoader", (base,), {"yaml_implicit_resolvers": resolvers})
