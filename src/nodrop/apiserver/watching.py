@@ -120,14 +120,22 @@ class WatchStream:
     async def _send_first(
         self, reader: Reader, first: tuple[Obj, ...], marked: Revision | None
     ) -> None:
-        """The state as it is; at ``marked`` a bookmark says that this was all of it."""
-        lines = [self._rendering.event("ADDED", obj) for obj in first]
+        """The state as it is; at ``marked`` a bookmark says that this was all of it.
+
+        It goes out in writes that are bounded, the next one made when the client has taken the one
+        before: 20 watchers of 5,000 objects (4 kB) that read nothing cost 16 MiB, at once 1.1 GiB.
+        """
+        for lines in _bounded(self._first_lines(first, marked)):
+            await reader.send(lines)
+            await asyncio.sleep(0)  # a client that takes all at once never makes us wait
+
+    def _first_lines(self, first: tuple[Obj, ...], marked: Revision | None) -> Iterator[bytes]:
+        for obj in first:
+            yield self._rendering.event("ADDED", obj)
         if marked is not None:
             bookmark = self._bookmark_at(marked)
             bookmark["metadata"]["annotations"] = {_INITIAL_EVENTS_END: "true"}
-            lines.append(self._rendering.event("BOOKMARK", bookmark))
-        if lines:
-            await reader.send(b"".join(lines))
+            yield self._rendering.event("BOOKMARK", bookmark)
 
     async def _pump(
         self,
@@ -195,6 +203,20 @@ def _lines_at_once(
             return
         yield (encoded := line(more[0]))
         size_bytes += len(encoded)
+
+
+def _bounded(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """``lines`` joined to writes of the same bounds."""
+    held: list[bytes] = []
+    size_bytes = 0
+    for line in lines:
+        held.append(line)
+        size_bytes += len(line)
+        if size_bytes >= _ENOUGH_BYTES or len(held) > _MOST_AT_ONCE:
+            yield b"".join(held)
+            held, size_bytes = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def from_the_future(asked: Revision, latest: Revision) -> ApiError:

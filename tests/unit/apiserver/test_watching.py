@@ -47,12 +47,17 @@ class Client:
         self.cut_s = asyncio.get_running_loop().time()
         self.reads.set()
 
+    def sizes(self) -> list[int]:
+        return [len(lines) for _, lines in self.taken]
+
     def types(self) -> list[list[str]]:
         return [[line["type"] for line in lines] for _, lines in self.taken]
 
 
 @asynccontextmanager
-async def watching(client: Client) -> AsyncIterator[Registry]:
+async def watching(
+    client: Client, first: tuple[Obj, ...] = (), marked: int | None = None
+) -> AsyncIterator[Registry]:
     """A watch of ConfigMaps that ``client`` gets, for the length of the block."""
     store = SqliteStore(":memory:")
     allocation = Allocation("127.64.0.0/16", "127.65.0.0/24")
@@ -63,7 +68,9 @@ async def watching(client: Client) -> AsyncIterator[Registry]:
     reader = Reader(client)
     events = registry.watch(CONFIGMAP, options.scope, since=registry.revision())
     async with asyncio.TaskGroup() as group:
-        answering: Coroutine[Any, Any, None] = stream._answer(reader, options, (), None, events)
+        answering: Coroutine[Any, Any, None] = stream._answer(
+            reader, options, first, marked, events
+        )
         answer = group.create_task(answering)
         await asyncio.sleep(0)
         with reader.or_cut(client.cut):
@@ -138,6 +145,38 @@ def test_one_write_of_large_objects_is_bounded_by_their_size() -> None:
             client.reads.set()
             await asyncio.sleep(0.1)
             assert [len(lines) for _, lines in client.taken] == [2, 2, 1]
+
+    run_virtual(scenario())
+
+
+def configmaps(count: int, size: int) -> tuple[Obj, ...]:
+    return tuple({"metadata": {"name": f"n{n}"}, "data": {"a": "x" * size}} for n in range(count))
+
+
+def test_the_state_as_it_is_comes_in_bounded_writes_each_when_the_one_before_is_taken() -> None:
+    async def scenario() -> None:
+        client = Client()
+        async with watching(client, configmaps(300, 10), marked=7):
+            await asyncio.sleep(1)
+            assert client.sizes() == [128]  # and nothing more is made for who takes nothing
+            client.reads.set()
+            await asyncio.sleep(1)
+            assert client.sizes() == [128, 128, 45]
+            types = [line["type"] for _, lines in client.taken for line in lines]
+            assert types == ["ADDED"] * 300 + ["BOOKMARK"]
+            mark = client.taken[-1][1][-1]["object"]["metadata"]
+            assert mark["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+    run_virtual(scenario())
+
+
+def test_the_state_as_it_is_is_bounded_by_size() -> None:
+    async def scenario() -> None:
+        client = Client()
+        client.reads.set()
+        async with watching(client, configmaps(5, 200_000)):
+            await asyncio.sleep(1)
+            assert client.sizes() == [2, 2, 1]
 
     run_virtual(scenario())
 
