@@ -81,6 +81,7 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("get namespaces", r"default +Active", 0),
     ("get pods", r"No resources found in default namespace", 0),
     ("get --raw /readyz", r"^ok$", 0),
+    ("get --raw /readyz?verbose", r"(?s)\[\+\]ping ok.*\[\+\]proxy ok.*readyz check passed", 0),
     # What are these fields?
     ("explain deployment.spec.strategy", r"FIELD|KIND: +Deployment[\s\S]*rollingUpdate", 0),
     ("explain pod.spec.containers --recursive", r"readinessProbe[\s\S]*httpGet", 0),

@@ -23,6 +23,7 @@ from nodrop.apiserver.handlers import (
     read_body,
     status_response,
 )
+from nodrop.apiserver.health import Health
 from nodrop.apiserver.limits import Gate, Limits
 from nodrop.apiserver.openapi import OpenApi
 from nodrop.apiserver.paths import parse_path, unserved_feature
@@ -61,6 +62,7 @@ def build_app(
     routes: Iterable[web.AbstractRouteDef] = (),
     around: Iterable[Middleware] = (),
     limits: Limits | None = None,
+    health: Health | None = None,
 ) -> web.Application:
     """The application. ``routes`` are served besides, under the same credentials.
 
@@ -75,7 +77,8 @@ def build_app(
     app[_OPEN] = set()
     app.on_shutdown.append(_end_open_requests)
     fixed = _fixed_routes(OpenApi(registry.kinds), registry.kinds)
-    app.add_routes(_guarded(route, access) for route in (*routes, *fixed))
+    healthy = (health or Health()).routes()
+    app.add_routes(_guarded(route, access) for route in (*routes, *fixed, *healthy))
     streams = StreamHandlers(registry, executor=executor)
     objects = ObjectHandlers(
         FormsRegistry(registry),
@@ -239,9 +242,6 @@ def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
     async def version(_: web.Request) -> web.Response:
         return _document(discovery.version())
 
-    async def healthy(_: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
     async def core(request: web.Request) -> web.Response:
         return _aggregated_or(request, discovery.core_versions(request.host), (), core=True)
 
@@ -274,7 +274,6 @@ def _fixed_routes(openapi: OpenApi, kinds: Catalogue) -> list[web.RouteDef]:
 
     return [
         *(web.get(path, version) for path in ("/version", "/version/")),
-        *(web.get(path, healthy) for path in ("/healthz", "/livez", "/readyz")),
         web.get("/api", core),
         web.get("/apis", groups),
         web.get("/api/{version}", resources),

@@ -160,6 +160,10 @@ class SqliteStore:
             raise StoreFailure(f"compacting {self._path} failed: {error}") from error
         self._compacted = before
 
+    def check(self) -> None:
+        """Raise StoreFailure when the file can't be read."""
+        self._execute("SELECT revision FROM compacted", ())
+
     def close(self) -> None:
         self._db.close()
 

@@ -27,6 +27,7 @@ from nodrop.apiserver.accounts import AccountTokens
 from nodrop.apiserver.app import ApiServer, build_app
 from nodrop.apiserver.auth import Auth, ensure_token
 from nodrop.apiserver.certificates import ensure_certificates, server_context
+from nodrop.apiserver.health import Health
 from nodrop.apiserver.jws import SigningKey
 from nodrop.apiserver.logs import FileLogs
 from nodrop.apiserver.users import Users
@@ -46,7 +47,7 @@ from nodrop.model.errors import ApiError
 from nodrop.model.kinds import KINDS
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.names import system_lookup
-from nodrop.proxy.protocol import Proxy
+from nodrop.proxy.protocol import Proxy, ProxyFailure
 from nodrop.proxy.reports import report_cuts
 from nodrop.proxy.sync import ProxySync
 from nodrop.registry.interface import OWN_WRITES, Allocation
@@ -185,7 +186,7 @@ def build(
         registry=registry,
         client=client,
         cache=cache,
-        server=_server(state, registry, clock, auth, metrics),
+        server=_server(state, registry, clock, auth, metrics, _health(store, keeper, cache, sync)),
         token=auth.token,
         api_access=api_access,
         proxy=proxy,
@@ -277,6 +278,7 @@ def _server(
     clock: SystemClock,
     auth: Auth,
     metrics: Metrics,
+    health: Health,
 ) -> ApiServer:
     logs = FileLogs(state.pods, registry.get, clock)
     return ApiServer(
@@ -291,8 +293,26 @@ def _server(
                 *ResourceMetrics(metrics, registry, clock).routes(),
             ],
             around=[counted(metrics.instruments, registry.kinds.for_resource)],
+            health=health,
         ),
         server_context(ensure_certificates(state.pki, clock.now())),
+    )
+
+
+def _health(store: SqliteStore, keeper: KeeperClient, cache: Cache, sync: ProxySync) -> Health:
+    async def readable() -> None:
+        store.check()
+
+    async def answers() -> None:
+        await keeper.info()
+
+    async def routed() -> None:
+        if sync.table is None:
+            raise ProxyFailure("the proxy has not acknowledged the present routes")
+
+    return Health(
+        alive={"store": readable, "keeper": answers},
+        only_ready={"informer-sync": cache.synced, "proxy": routed},
     )
 
 

@@ -17,7 +17,7 @@ from nodrop.apiserver.reader import Reader
 from nodrop.apiserver.rendering import PlainRendering
 from nodrop.apiserver.watching import LineCache, WatchStream
 from nodrop.model.kinds import CONFIGMAP
-from nodrop.model.meta import Obj
+from nodrop.model.meta import Obj, Revision
 from nodrop.registry.interface import Allocation
 from nodrop.registry.verbs import Registry
 from nodrop.sim.loop import VirtualClock, run_virtual
@@ -56,7 +56,7 @@ class Client:
 
 @asynccontextmanager
 async def watching(
-    client: Client, first: tuple[Obj, ...] = (), marked: int | None = None
+    client: Client, first: tuple[Obj, ...] = (), marked: Revision | None = None
 ) -> AsyncIterator[Registry]:
     """A watch of ConfigMaps that ``client`` gets, for the length of the block."""
     store = SqliteStore(":memory:")
@@ -156,7 +156,7 @@ def configmaps(count: int, size: int) -> tuple[Obj, ...]:
 def test_the_state_as_it_is_comes_in_bounded_writes_each_when_the_one_before_is_taken() -> None:
     async def scenario() -> None:
         client = Client()
-        async with watching(client, configmaps(300, 10), marked=7):
+        async with watching(client, configmaps(300, 10), marked=Revision(7)):
             await asyncio.sleep(1)
             assert client.sizes() == [128]  # and nothing more is made for who takes nothing
             client.reads.set()
