@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from nodrop.cli.background import running_engine
+from nodrop.cli.serve import serve
 from nodrop.cli.session import USAGE, Failure, runs
 from nodrop.cli.systemd import (
     SYSTEM_STATE,
@@ -95,6 +98,7 @@ def _unit(
             hint=f"make one first, for instance: useradd --system {run_as}",
             code=USAGE,
         )
+    _check(serve_arguments)
     programs = os.environ.get("PATH", os.defpath) if user else _SYSTEM_PATH
     root = state or (default_state_dir() if user else SYSTEM_STATE)
     return Unit(
@@ -107,6 +111,24 @@ def _unit(
         arguments=serve_arguments,
         run_as=run_as,
     )
+
+
+def _check(serve_arguments: Sequence[str]) -> None:
+    """Have ``nodrop serve`` read its options now: the unit would fail at every start instead."""
+    try:
+        context = serve.make_context("nodrop serve", list(serve_arguments))
+    except click.UsageError as error:
+        raise Failure(
+            f"nodrop serve: {error.format_message()}",
+            hint="what stands after -- is for nodrop serve; nodrop serve --help lists its options",
+            code=USAGE,
+        ) from error
+    if context.get_parameter_source("state") is ParameterSource.COMMANDLINE:
+        raise Failure(
+            "--state after --: the unit says it already",
+            hint="before --: nodrop install --state DIR",
+            code=USAGE,
+        )
 
 
 def _is_known(user: str) -> bool:
