@@ -62,6 +62,9 @@ def test_objects_that_come_back_and_pods_that_keep_old_settings_are_told(
     again = engine.run("up", str(tmp_path / "a.yaml"))
     assert "hint: pods of hello still run what they started with" in again.stderr
     assert "nodrop rollout restart hello" in again.stderr
+    engine.kill()
+    adopted = engine.run("up", str(tmp_path / "a.yaml")).stdout
+    assert "1 pod had gone on without the engine: adopted, not restarted\n" in adopted
     engine.run("down")
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
     back = engine.run("up", write(tmp_path / "b.yaml", [config]))

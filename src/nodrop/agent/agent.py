@@ -75,6 +75,8 @@ class Agent:
         self._group: asyncio.TaskGroup | None = None
         #: Set once every pod that was there at the start has its worker.
         self.adopted = asyncio.Event()
+        #: How many of those had never stopped running.
+        self.adopted_pods = 0
 
     async def run(self) -> None:
         """Look after all pods until cancelled; pods keep running then."""
@@ -94,6 +96,7 @@ class Agent:
             orphans = [state for uid in found if uid not in pods for state in found[uid]]
             group.create_task(end_orphans(self._host.runtime, orphans))
             group.create_task(remove_folders(self._host.folders, strays))
+            self.adopted_pods = sum(_runs(found.get(uid, ())) for uid in pods)
             self.adopted.set()
             try:
                 await asyncio.Event().wait()
@@ -164,3 +167,7 @@ class Agent:
     def _gone(self, uid: str) -> None:
         if worker := self._workers.get(uid):
             worker.vanished()
+
+
+def _runs(containers: Sequence[ContainerState]) -> bool:
+    return any(state.exit is None for state in containers)

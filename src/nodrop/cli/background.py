@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from nodrop.statedir import StateDir
 _LOOK_S = 0.02
 _START_TIMEOUT_S = 30.0
 _LAST_LINES = 5
+_ADOPTION_S = 5.0
 
 
 def running_engine(state: StateDir) -> Obj | None:
@@ -154,6 +156,21 @@ async def _settled(state: StateDir) -> Obj | None:
             hint=f"its log is {state.engine_log}",
             code=UNREACHABLE,
         ) from None
+    return None
+
+
+async def until_adopted(state: StateDir) -> int | None:
+    """How many pods had gone on without the engine that has just started and were adopted.
+
+    None when it doesn't say: an older engine, or one that is not so far after a few seconds.
+    """
+    with contextlib.suppress(TimeoutError, Failure):
+        async with asyncio.timeout(_ADOPTION_S):
+            while True:
+                if (engine := engine_of(state)).get("adopted"):
+                    found: int | None = engine.get("adopted_pods")
+                    return found
+                await asyncio.sleep(_LOOK_S)
     return None
 
 

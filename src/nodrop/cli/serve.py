@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from nodrop.cli.session import FAILED, USAGE, Failure, end, state_option
+from nodrop.cli.session import USAGE, Failure, end, state_option
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
     from nodrop.wiring.engine import Engine
+
+log = logging.getLogger(__name__)
 
 
 @click.command(short_help="Run the engine in the foreground.")
@@ -82,7 +85,8 @@ def serve(
 
     SIGTERM and Ctrl-C end the control plane and leave pods and proxy running: traffic goes on,
     and the next ``nodrop serve`` adopts them. ``nodrop down`` ends everything (SIGUSR1),
-    ``nodrop upgrade --proxy`` hands over to a new HAProxy (SIGUSR2).
+    ``nodrop upgrade --proxy`` hands over to a new HAProxy (SIGUSR2). If the keeper, the parent of
+    all pods, is killed, the engine starts again by itself, and all pods with it.
     """
     # aiohttp's lists of listeners in plain Python: the C++ ones are no quicker for the few there
     # are, and bring 2 MB with them.
@@ -107,10 +111,21 @@ def serve(
     )
     try:
         asyncio.run(_serve(Engine(options)))
+    except KeeperLost as lost:
+        log.error("%s; starting again", lost)
+        _start_again()
     except EngineFailure as error:
-        code = FAILED if isinstance(error, KeeperLost) else USAGE
-        end(Failure(str(error), hint=error.hint, code=code))
+        end(Failure(str(error), hint=error.hint, code=USAGE))
     sys.exit(0)
+
+
+def _start_again() -> NoReturn:
+    """Become an engine that has just been started, with the same options, pid and log.
+
+    Nothing that this one holds is of use without its keeper, and whoever has put it into the
+    background (``nodrop up``) does not watch it.
+    """
+    os.execv(sys.executable, [sys.executable, "-m", "nodrop", *sys.argv[1:]])
 
 
 async def _serve(engine: Engine) -> None:

@@ -169,10 +169,10 @@ def _unanswered(state: StateDir, error: Exception) -> Failure:
     from nodrop.cli.background import running_engine
 
     if (engine := running_engine(state)) is None:
-        pods = "pods keep running without it" if _keeper_runs(state) else "its pods have ended too"
         return Failure(
             f"the engine does not answer: {error}",
-            hint=f"{pods}; start it again with: nodrop serve; its log is {state.engine_log}",
+            hint=f"{_without_engine(state)}: nodrop serve (or nodrop up FILE…); its log is "
+            f"{state.engine_log}",
             code=UNREACHABLE,
         )
     pid = engine["pids"]["engine"]
@@ -181,6 +181,13 @@ def _unanswered(state: StateDir, error: Exception) -> Failure:
     else:
         message = f"the engine (pid {pid}) is shutting down"
     return Failure(message, hint=f"its log is {state.engine_log}", code=UNREACHABLE)
+
+
+def _without_engine(state: StateDir) -> str:
+    """What has become of the pods, and what another start does about it."""
+    if _keeper_runs(state):
+        return "pods keep running without it; start it again, and it adopts them"
+    return "the keeper of its pods has ended too; start it again, and it starts all pods anew"
 
 
 def _keeper_runs(state: StateDir) -> bool:

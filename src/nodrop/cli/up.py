@@ -205,6 +205,7 @@ async def _up(
 ) -> bool:
     """Do it; returns whether a rollout failed."""
     from nodrop.cli.apply import apply_all, places_of, prepare, warnings_of
+    from nodrop.cli.background import until_adopted
 
     documents = read_manifests(files, skip_unserved=skip_unserved, warn=report.warn)
     objects = prepare(documents, namespace)
@@ -213,7 +214,9 @@ async def _up(
     engine, started = await _engine(report, state, ports)
     async with connect(state) as client:
         if started:
-            await _say_what_came_back(report, client, {key_of(obj) for obj in objects})
+            adopted = await until_adopted(state)
+            known = {key_of(obj) for obj in objects}
+            await _say_what_came_back(report, client, known, adopted=adopted)
         places = places_of(documents, namespace)
         await apply_all(client, objects, places=places, done=report.note)
         report.all_applied = True
@@ -249,8 +252,17 @@ async def _engine(report: _Report, state: StateDir, ports: _Ports) -> tuple[Obj,
     return engine, started
 
 
-async def _say_what_came_back(report: _Report, client: HttpClient, known: set[ObjectKey]) -> None:
-    """An engine that starts brings back all its objects, also those nobody thinks of now."""
+async def _say_what_came_back(
+    report: _Report, client: HttpClient, known: set[ObjectKey], *, adopted: int | None
+) -> None:
+    """An engine that starts brings back all its objects, also those nobody thinks of now.
+
+    Where only the engine had ended, pods never stopped, and there is nothing to bring back.
+    """
+    if adopted:
+        pods = "1 pod" if adopted == 1 else f"{adopted} pods"
+        report.say(f"{pods} had gone on without the engine: adopted, not restarted")
+        return
     back = [key_of(one) for one in (await client.list(DEPLOYMENT)).items]
     if names := [key.name for key in back if key not in known]:
         report.say(f"brought back: {', '.join(names)}")

@@ -260,9 +260,7 @@ class Engine:
         if lost is not None:
             raise KeeperLost(
                 f"the keeper (pid {info['pids']['keeper']}) has ended; nobody looks after pods "
-                f"and proxies any more: {lost}",
-                hint="start the engine again (nodrop serve, nodrop up): it ends what is left of "
-                "them and starts them anew",
+                f"and proxies any more: {lost}"
             )
 
     async def _until_stopped(

@@ -40,7 +40,7 @@ class EngineFile:
         self._keeper = keeper
         self._api = api
         self.ingress = ingress
-        self.adopted = False
+        self.adopted, self.adopted_pods = False, 0
         self.replacements, self.replacement_failure = 0, ""
 
     async def write(self) -> Obj:
@@ -84,6 +84,7 @@ class EngineFile:
             # Tells this process from a later one that has got the same pid.
             "start_ticks": start_ticks(os.getpid()),
             "adopted": self.adopted,
+            "adopted_pods": self.adopted_pods,
             "proxy": {
                 "program": _program_of(proxies),
                 "replacements": self.replacements,

@@ -19,7 +19,7 @@ async def announce_adoption(parts: Parts, file: EngineFile) -> None:
     """Say in engine.json when every pod has its worker and the proxy has a table of ours."""
     await parts.agent.adopted.wait()
     await parts.sync.caught_up()
-    file.adopted = True
+    file.adopted, file.adopted_pods = True, parts.agent.adopted_pods
     parts.proxies_changed.set()
 
 

@@ -36,4 +36,4 @@ async def test_pods_are_said_to_run_on_only_while_their_keeper_does(tmp_path: Pa
     with subprocess.Popen(waits, stdin=subprocess.PIPE) as keeper:
         assert (await hint(state, keeper.pid)).startswith("pods keep running without it")
         keeper.communicate(b"\n")
-    assert (await hint(state, keeper.pid)).startswith("its pods have ended too")
+    assert (await hint(state, keeper.pid)).startswith("the keeper of its pods has ended too")
