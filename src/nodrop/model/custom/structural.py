@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nodrop.model.custom.markers import EMBEDDED, INT_OR_STRING, PRESERVE, compiled
+from nodrop.model.custom.markers import EMBEDDED, INT_OR_STRING, PRESERVE
+from nodrop.model.custom.regex import Effort, mismatch
 from nodrop.model.errors import Cause
 from nodrop.model.meta import Obj
 from nodrop.model.trees import clone
@@ -51,7 +52,7 @@ def violations(obj: Obj, schema: Obj) -> list[Cause]:
     """Every reason why ``schema`` refuses ``obj``."""
     rest = {name: value for name, value in obj.items() if name not in _ENVELOPE}
     wanted = [name for name in schema.get("required") or () if name not in _ENVELOPE]
-    return list(_violations(rest, {**schema, "required": wanted}, ""))
+    return list(_violations(rest, {**schema, "required": wanted}, "", Effort()))
 
 
 # Private
@@ -96,7 +97,7 @@ def _is_known(schema: Obj, name: str) -> bool:
     )
 
 
-def _violations(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+def _violations(value: Any, schema: Obj, path: str, effort: Effort) -> Iterator[Cause]:
     if value is None and schema.get("nullable"):
         return
     if not _is_of_type(value, schema):
@@ -110,12 +111,12 @@ def _violations(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
         case int() | float():
             yield from _number(value, schema, path)
         case str():
-            yield from _string(value, schema, path)
+            yield from _string(value, schema, path, effort)
         case list():
-            yield from _list(value, schema, path)
+            yield from _list(value, schema, path, effort)
         case dict():
-            yield from _mapping(value, schema, path)
-    yield from _combined(value, schema, path)
+            yield from _mapping(value, schema, path, effort)
+    yield from _combined(value, schema, path, effort)
 
 
 def _is_of_type(value: Any, schema: Obj) -> bool:
@@ -178,18 +179,18 @@ def _number(value: float, schema: Obj, path: str) -> Iterator[Cause]:
         yield invalid(path, value, f"{path} in body should be a multiple of {step}")
 
 
-def _string(value: str, schema: Obj, path: str) -> Iterator[Cause]:
+def _string(value: str, schema: Obj, path: str, effort: Effort) -> Iterator[Cause]:
     least, most = schema.get("minLength"), schema.get("maxLength")
     if least is not None and len(value) < least:
         yield invalid(path, value, f"{path} in body should be at least {least} chars long")
     if most is not None and len(value) > most:
         yield invalid(path, value, f"{path} in body should be at most {most} chars long")
     pattern = schema.get("pattern")
-    if pattern and not compiled(pattern).search(value):
-        yield invalid(path, value, f"{path} in body should match '{pattern}'")
+    if pattern and (trouble := mismatch(pattern, value, effort)):
+        yield invalid(path, value, f"{path} in body {trouble}")
 
 
-def _list(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
+def _list(value: list[Any], schema: Obj, path: str, effort: Effort) -> Iterator[Cause]:
     least, most = schema.get("minItems"), schema.get("maxItems")
     if least is not None and len(value) < least:
         yield invalid(path, len(value), f"{path} in body should have at least {least} items")
@@ -197,10 +198,10 @@ def _list(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
         yield invalid(path, len(value), f"{path} in body should have at most {most} items")
     if isinstance(items := schema.get("items"), dict):
         for at, one in enumerate(value):
-            yield from _violations(one, items, f"{path}[{at}]")
+            yield from _violations(one, items, f"{path}[{at}]", effort)
 
 
-def _mapping(value: Obj, schema: Obj, path: str) -> Iterator[Cause]:
+def _mapping(value: Obj, schema: Obj, path: str, effort: Effort) -> Iterator[Cause]:
     least, most = schema.get("minProperties"), schema.get("maxProperties")
     if least is not None and len(value) < least:
         yield invalid(path, len(value), f"{path} in body should have at least {least} properties")
@@ -210,17 +211,17 @@ def _mapping(value: Obj, schema: Obj, path: str) -> Iterator[Cause]:
         if name not in value:
             yield required(_joined(path, name))
     for name, one in value.items():
-        yield from _violations(one, _field_schema(schema, name), _joined(path, name))
+        yield from _violations(one, _field_schema(schema, name), _joined(path, name), effort)
 
 
-def _combined(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+def _combined(value: Any, schema: Obj, path: str, effort: Effort) -> Iterator[Cause]:
     for one in schema.get("allOf") or ():
-        yield from _violations(value, one, path)
+        yield from _violations(value, one, path, effort)
     choices = schema.get("anyOf")
-    if choices and all(any(_violations(value, one, path)) for one in choices):
+    if choices and all(any(_violations(value, one, path, effort)) for one in choices):
         yield invalid(path, value, f"{path} in body must validate at least one schema (anyOf)")
     choices = schema.get("oneOf")
-    if choices and sum(not any(_violations(value, one, path)) for one in choices) != 1:
+    if choices and sum(not any(_violations(value, one, path, effort)) for one in choices) != 1:
         yield invalid(path, value, f"{path} in body must validate one and only one schema (oneOf)")
-    if "not" in schema and not any(_violations(value, schema["not"], path)):
+    if "not" in schema and not any(_violations(value, schema["not"], path, effort)):
         yield invalid(path, value, f"{path} in body must not validate the schema (not)")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from nodrop.model.custom.markers import EMBEDDED, INT_OR_STRING, PRESERVE, compiled
+from nodrop.model.custom.markers import EMBEDDED, INT_OR_STRING, PRESERVE
+from nodrop.model.custom.regex import compiled
 from nodrop.model.errors import Cause
 from nodrop.model.meta import Obj
 from nodrop.model.validate.causes import (
