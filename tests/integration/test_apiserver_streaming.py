@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -132,6 +133,32 @@ async def test_a_command_tells_its_output_and_exit_code(rig: Rig, protocol: str)
     assert heard.channels[2].endswith(b"\n")
     assert heard.status["details"]["causes"] == [{"reason": "ExitCode", "message": "7"}]
     assert heard.closed == 1000
+
+
+@pytest.mark.parametrize("protocol", ["v4.base64.channel.k8s.io", "base64.channel.k8s.io"])
+async def test_a_command_in_text_messages(rig: Rig, protocol: str) -> None:
+    """As JavaScript clients behind kubectl proxy have it."""
+    script = "read x; echo $x; exit 7"
+    command = ["sh", "-c", script]
+    async with rig.socket("exec", protocol, command=command, stdin=1, stdout=1) as socket:
+        assert socket.protocol == protocol
+        await socket.send_str("0" + base64.b64encode(b"hi\n").decode())
+        texts = [str(message.data) async for message in socket]
+    heard = Heard()
+    for text in texts:
+        heard.add(bytes((int(text[0]),)) + base64.b64decode(text[1:]))
+    assert heard.channels[1] == b"hi\n"
+    assert b"exit code: exit status 7" in heard.channels[3]
+    assert heard.channels[3].startswith(b"{") is protocol.startswith("v4")
+
+
+async def test_a_client_without_a_protocol_gets_binary_messages_and_words(rig: Rig) -> None:
+    command = ["sh", "-c", "echo hi; exit 7"]
+    async with rig.socket("exec", command=command, stdout=1) as socket:
+        assert socket.protocol is None
+        heard = await all_of(socket)
+    assert heard.channels[1] == b"hi\n"
+    assert heard.channels[3] == b"command terminated with non-zero exit code: exit status 7"
 
 
 async def test_v5_is_chosen_over_v4(rig: Rig) -> None:
@@ -469,6 +496,20 @@ async def test_bytes_that_are_no_spdy_end_the_tunnel(rig: Rig) -> None:
             while (await socket.receive()).type is aiohttp.WSMsgType.BINARY:
                 pass
         assert socket.closed
+
+
+async def test_ports_over_text_channels(rig: Rig) -> None:
+    heard = b""
+    async with (
+        echo_server() as port,
+        rig.socket("portforward", "v4.base64.channel.k8s.io", ports=port) as socket,
+        asyncio.timeout(60),
+    ):
+        await socket.send_str("0" + base64.b64encode(b"hello").decode())
+        while len(heard) < 7:
+            text = await socket.receive_str()
+            heard += base64.b64decode(text[1:]) if text[0] == "0" else b""
+    assert heard == port.to_bytes(2, "little") + b"hello"
 
 
 async def test_ports_over_channels(rig: Rig) -> None:

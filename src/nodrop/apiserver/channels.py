@@ -8,13 +8,18 @@ import json
 from dataclasses import dataclass
 
 from nodrop.apiserver.remotecommand import ClientEvent, EndOfInput, Input, Resize
+from nodrop.apiserver.rendering import encode
 from nodrop.apiserver.streams import OutputStream
+from nodrop.model.meta import Obj
 
 V5 = "v5.channel.k8s.io"
 V4 = "v4.channel.k8s.io"
 V4_BASE64 = "v4.base64.channel.k8s.io"
+#: From before v4: as that, but what went wrong comes as words, and success as nothing. A client
+#: that names no protocol speaks the first of them.
+V1, V1_BASE64 = "channel.k8s.io", "base64.channel.k8s.io"
 #: In our order of preference: only in v5 can a client say that its input has ended.
-COMMAND_PROTOCOLS = (V5, V4, V4_BASE64)
+COMMAND_PROTOCOLS = (V5, V4, V4_BASE64, V1, V1_BASE64)
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 _OUTPUT = {"stdout": STDOUT, "stderr": STDERR}
@@ -34,7 +39,7 @@ class Channels:
     @property
     def text(self) -> bool:
         """Whether messages are WebSocket text (base64) messages."""
-        return self.protocol == V4_BASE64
+        return self.protocol in (V4_BASE64, V1_BASE64)
 
     def message(self, channel: int, data: bytes) -> bytes:
         """A message to the client; text protocols have the number as a digit."""
@@ -44,6 +49,13 @@ class Channels:
 
     def output(self, stream: OutputStream, data: bytes) -> bytes:
         return self.message(_OUTPUT[stream], data)
+
+    def status(self, status: Obj) -> bytes | None:
+        """How a command ended; None when there is nothing to say."""
+        if self.protocol not in (V1, V1_BASE64):
+            return self.message(ERROR, encode(status))
+        said = str(status.get("message", ""))
+        return None if status.get("status") == "Success" else self.message(ERROR, said.encode())
 
     def split(self, message: bytes) -> tuple[int, bytes]:
         """Channel and bytes of a client's message. Raises ChannelError."""

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from nodrop.apiserver.channels import ERROR, ChannelError, Channels, resize
+from nodrop.apiserver.channels import ChannelError, Channels, resize
 from nodrop.apiserver.remotecommand import ClientGone, apply
 from nodrop.apiserver.rendering import encode
 from nodrop.apiserver.spdy_connection import SpdyConnection, SpdyStream
 from nodrop.apiserver.streams import OutputStream, Session
-from nodrop.apiserver.upgrades import close_websocket, next_message
+from nodrop.apiserver.upgrades import close_websocket, next_message, send_message
 from nodrop.model.errors import bad_request
 from nodrop.model.meta import Obj
 
@@ -57,14 +57,12 @@ class WebSocketClient:
         await self._send(self._channels.output(stream, data))
 
     async def finish(self, status: Obj) -> None:
-        await self._send(self._channels.message(ERROR, encode(status)))
+        if (message := self._channels.status(status)) is not None:
+            await self._send(message)
         await close_websocket(self._socket)
 
     async def _send(self, message: bytes) -> None:
-        if self._channels.text:
-            await self._socket.send_str(message.decode())
-        else:
-            await self._socket.send_bytes(message)
+        await send_message(self._socket, message, text=self._channels.text)
 
 
 class SpdyClient:

@@ -12,6 +12,7 @@ from nodrop.apiserver.upgrades import (
     agreed_protocol,
     close_websocket,
     next_message,
+    offers_protocols,
     upgrade_to_websocket,
 )
 
@@ -27,7 +28,7 @@ async def send_log(request: web.Request, chunks: AsyncIterator[bytes]) -> web.St
 
     Raises ApiError 403 when the client only offers protocols that are not for logs.
     """
-    offers = "Sec-WebSocket-Protocol" in request.headers
+    offers = offers_protocols(request)
     protocol = agreed_protocol(request, (_BINARY, _BASE64)) if offers else ""
     socket = await upgrade_to_websocket(request, protocol)
     try:

@@ -1,7 +1,8 @@
 """Port forwarding over WebSocket channels, as the official Python client does it.
 
-Each port of the query has two channels, 2n for its bytes and 2n + 1 for errors, and one
-connection. Both begin with a message that holds the port, in two bytes, the low one first.
+Messages are binary, or text of base64 (``v4.base64.channel.k8s.io``). Each port of the query has
+two channels, 2n for its bytes and 2n + 1 for errors, and one connection. Both begin with a message
+that holds the port, in two bytes, the low one first.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from nodrop.apiserver.portforward import OpenPort, forward
 from nodrop.apiserver.upgrades import (
     close_websocket,
     next_message,
+    send_message,
     upgrade_to_websocket,
 )
 from nodrop.model.errors import bad_request
@@ -36,7 +38,8 @@ class ChannelStream:
         return await self._unread.get()
 
     async def write(self, data: bytes) -> None:
-        await self._socket.send_bytes(self._channels.message(self._number, data))
+        message = self._channels.message(self._number, data)
+        await send_message(self._socket, message, text=self._channels.text)
 
     async def close(self) -> None:
         pass

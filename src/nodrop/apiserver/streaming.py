@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from nodrop.apiserver.channels import COMMAND_PROTOCOLS, V4, ChannelError, Channels
+from nodrop.apiserver.channels import (
+    COMMAND_PROTOCOLS,
+    V1,
+    V4,
+    V4_BASE64,
+    ChannelError,
+    Channels,
+)
 from nodrop.apiserver.command_clients import WebSocketClient, spdy_client
 from nodrop.apiserver.containers import container_spec, running_container
 from nodrop.apiserver.parameters import flag
@@ -31,6 +38,7 @@ from nodrop.apiserver.upgrades import (
     WebSocketDuplex,
     agreed_protocol,
     close_websocket,
+    offers_protocols,
     spdy_protocol,
     upgrade_to_websocket,
     wants_websocket,
@@ -135,10 +143,10 @@ class StreamHandlers:
 async def _command_over_websocket(
     request: web.Request, opening: AbstractAsyncContextManager[Session], options: CommandOptions
 ) -> web.StreamResponse:
-    protocol = agreed_protocol(request, COMMAND_PROTOCOLS)
+    protocol = agreed_protocol(request, COMMAND_PROTOCOLS) if offers_protocols(request) else ""
     async with opening as session:
         socket = await upgrade_to_websocket(request, protocol)
-        client = WebSocketClient(socket, Channels(protocol))
+        client = WebSocketClient(socket, Channels(protocol or V1))
         await client.greet()
         await serve_command(session, client, options.outputs)
         return socket
@@ -176,8 +184,10 @@ async def _port_forward(request: web.Request, pod: Obj) -> web.StreamResponse:
         duplex = await SpdyDuplex.upgrade(request, spdy_protocol(request, (PROTOCOL,)))
         await _forward_spdy(duplex, name, open_port)
         return duplex.response
-    protocol = agreed_protocol(request, (TUNNEL_PROTOCOL, V4))
-    if protocol == V4:
+    offered = offers_protocols(request)
+    ours = (TUNNEL_PROTOCOL, V4, V4_BASE64)
+    protocol = agreed_protocol(request, ours) if offered else ""
+    if protocol != TUNNEL_PROTOCOL:
         return await serve_channels(request, protocol, pod=name, open_port=open_port)
     socket = await upgrade_to_websocket(request, protocol)
     await _forward_spdy(WebSocketDuplex(socket), name, open_port)

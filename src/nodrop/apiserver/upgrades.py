@@ -58,6 +58,11 @@ async def upgrade_to_websocket(request: web.Request, protocol: str) -> web.WebSo
     return socket
 
 
+def offers_protocols(request: web.Request) -> bool:
+    """Whether a WebSocket client names any; who doesn't gets binary messages."""
+    return _WEBSOCKET_PROTOCOL_HEADER in request.headers
+
+
 async def next_message(socket: web.WebSocketResponse) -> bytes:
     """The next message. Raises WebSocketClosed at the end, however it comes."""
     message = await socket.receive()
@@ -67,6 +72,13 @@ async def next_message(socket: web.WebSocketResponse) -> bytes:
         case WSMsgType.TEXT:
             return str(message.data).encode()
     raise WebSocketClosed
+
+
+async def send_message(socket: web.WebSocketResponse, message: bytes, *, text: bool) -> None:
+    if text:
+        await socket.send_str(message.decode())
+    else:
+        await socket.send_bytes(message)
 
 
 class WebSocketDuplex:
