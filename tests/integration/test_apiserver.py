@@ -75,6 +75,18 @@ async def test_without_credentials_only_health_and_version_are_told(
                 assert await status_of(response) == (401, "Unauthorized", "Unauthorized")
 
 
+async def test_the_issuer_of_tokens_tells_where_its_keys_are(
+    served: Served, http: aiohttp.ClientSession
+) -> None:
+    async with http.get("/.well-known/openid-configuration") as response:
+        told = await response.json()
+    assert told["issuer"] == "https://kubernetes.default.svc"
+    assert told["jwks_uri"] == f"{served.url}/openid/v1/jwks"
+    async with http.get(told["jwks_uri"]) as response:
+        assert response.content_type == "application/jwk-set+json"
+        assert [one["alg"] for one in (await response.json(content_type=None))["keys"]] == ["ES256"]
+
+
 async def test_odd_bodies_are_bad_requests(served: Served, http: aiohttp.ClientSession) -> None:
     """They were answered with 500."""
     deep = b'{"a":' * 20_000 + b"1" + b"}" * 20_000

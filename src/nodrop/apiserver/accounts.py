@@ -115,6 +115,10 @@ class AccountTokens:
         }
         return Issued(self._key.sign(claims), expires)
 
+    def public_key(self) -> Obj:
+        """The JSON Web Key by which others verify these tokens."""
+        return self._key.public()
+
     def user(self, token: str) -> User | None:
         """Whose token it is, if it is good and meant for this API."""
         holder = self.holder(token)

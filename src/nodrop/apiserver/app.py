@@ -24,6 +24,7 @@ from nodrop.apiserver.handlers import (
     status_response,
 )
 from nodrop.apiserver.health import Health
+from nodrop.apiserver.issuer import issuer_routes
 from nodrop.apiserver.limits import Gate, Limits
 from nodrop.apiserver.openapi import OpenApi
 from nodrop.apiserver.paths import parse_path, unserved_feature
@@ -78,7 +79,8 @@ def build_app(
     app.on_shutdown.append(_end_open_requests)
     fixed = _fixed_routes(OpenApi(registry.kinds), registry.kinds)
     healthy = (health or Health()).routes()
-    app.add_routes(_guarded(route, access) for route in (*routes, *fixed, *healthy))
+    issuer = issuer_routes(auth.accounts) if auth.accounts is not None else []
+    app.add_routes(_guarded(route, access) for route in (*routes, *fixed, *healthy, *issuer))
     streams = StreamHandlers(registry, executor=executor)
     objects = ObjectHandlers(
         FormsRegistry(registry),

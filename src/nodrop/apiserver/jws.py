@@ -56,6 +56,14 @@ class SigningKey:
         is_ours = header.get("alg") == "ES256" and self._is_signed(signed, raw, header.get("kid"))
         return claims if is_ours else None
 
+    def public(self) -> Obj:
+        """The key by which others verify, as a JSON Web Key (RFC 7517); made if there is none."""
+        key, id = self._key()
+        numbers = key.public_key().public_numbers()
+        x, y = (_encoded(at.to_bytes(_HALF_BYTES, "big")).decode() for at in (numbers.x, numbers.y))
+        point = {"kty": "EC", "crv": "P-256", "x": x, "y": y}
+        return {"use": "sig", "alg": "ES256", "kid": id, **point}
+
     # Private
 
     def _is_signed(self, signed: bytes, raw: bytes, id: object) -> bool:

@@ -21,8 +21,10 @@ UNAUTHENTICATED = "system:unauthenticated"
 GROUP = "rbac.authorization.k8s.io"
 #: What anybody may read, also without credentials (upstream's system:public-info-viewer).
 PUBLIC = ("/healthz", "/livez", "/readyz", "/version", "/version/")
+#: By what tokens of service accounts are verified: nothing secret. Upstream shows it to accounts.
+_ISSUER = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 #: What every authenticated user may read, as upstream's system:discovery lets them.
-_DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *PUBLIC)
+_DISCOVERY = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*", *_ISSUER, *PUBLIC)
 #: Everybody may ask about themselves (upstream's system:basic-user).
 _SELF = {
     "authorization.k8s.io": ("selfsubjectaccessreviews", "selfsubjectrulesreviews"),

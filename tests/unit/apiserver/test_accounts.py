@@ -11,6 +11,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from nodrop.apiserver.accounts import ISSUER, AccountTokens
 from nodrop.apiserver.auth import Auth
@@ -181,3 +184,22 @@ def test_forged_tokens(tokens: AccountTokens) -> None:
     ]
     assert [tokens.user(one) for one in forged] == [None] * len(forged)
     assert tokens.user(token) is not None
+
+
+def test_others_verify_tokens_by_the_public_key(tokens: AccountTokens) -> None:
+    """With what a JSON Web Key says and nothing else."""
+    jwk = tokens.public_key()
+    token = tokens.issue(BOT).token
+    signed, _, signature = token.rpartition(".")
+    header = msgspec.json.decode(unpadded(signed.split(".")[0]))
+    assert (header["alg"], header["kid"]) == (jwk["alg"], jwk["kid"])
+    x, y = (int.from_bytes(unpadded(jwk[name]), "big") for name in ("x", "y"))
+    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    raw = unpadded(signature)
+    halves = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+    public.verify(encode_dss_signature(*halves), signed.encode(), ec.ECDSA(hashes.SHA256()))
+    assert jwk.keys() == {"use", "alg", "kid", "kty", "crv", "x", "y"}  # and nothing private
+
+
+def unpadded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
