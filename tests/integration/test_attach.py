@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,22 @@ async def test_stdin_once_ends_with_its_client_and_the_output_is_heard_to_its_en
             assert await rest(session) == content + b"over\n"
         assert await session.wait() == 0
     assert await box.ended() == 3
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_stdin_once_ends_with_the_first_of_its_clients(box: Box, lost: bool) -> None:
+    await box.start("cat", stdin=True, stdin_once=True)
+    async with box.attach() as other, AsyncExitStack() as first:
+        session = await first.enter_async_context(box.attach())
+        await session.write(b"first")
+        await until(other, b"first")
+        if lost:
+            await first.aclose()
+        else:
+            session.end_input()
+        await other.write(b"into nothing")
+        assert await box.ended() == 0
+        assert await rest(other) == b""
 
 
 async def test_a_lost_client_ends_stdin_once(box: Box) -> None:

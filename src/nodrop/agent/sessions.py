@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ class ProcessSessions:
 
     def __init__(self, keeper_socket: Path) -> None:
         self._keeper_socket = keeper_socket
+        #: By container: the sessions whose clients type into an input that is for once.
+        self._typing: defaultdict[str, set[AttachedSession]] = defaultdict(set)
 
     @asynccontextmanager
     async def exec(
@@ -99,14 +102,17 @@ class ProcessSessions:
             if attachment.input is not None:
                 input = await Input.open(attachment.input)
                 stack.callback(input.close)
-            yield AttachedSession(
-                attachment,
-                container,
-                input=input,
-                outputs=outputs,
-                tty=tty,
-                once=once,
+            id = container_id(pod_uid, container, restart_count)
+            sharing = self._typing[id] if input is not None and once and not tty else None
+            session = AttachedSession(
+                attachment, container, input=input, outputs=outputs, tty=tty, sharing=sharing
             )
+            try:
+                yield session
+            finally:
+                session.end_shared_input()
+                if not self._typing[id]:
+                    del self._typing[id]
 
 
 class ProcessSession:
@@ -161,14 +167,17 @@ class AttachedSession:
         input: Input | None,
         outputs: Outputs,
         tty: bool,
-        once: bool,
+        sharing: set[AttachedSession] | None,
     ) -> None:
+        """``sharing``: all whose clients type into an input that ends with the first of them."""
         self._attachment = attachment
         self._container = container
         self._input = input
         self._outputs = outputs
         self._tty = tty
-        self._once = once
+        self._sharing = sharing
+        if sharing is not None:
+            sharing.add(self)
 
     async def write(self, data: bytes) -> None:
         if self._input is not None:
@@ -181,11 +190,19 @@ class AttachedSession:
         """
         if self._input is None:
             return
-        if self._once and not self._tty:
-            self._input.end()
+        if self._sharing is not None:
+            self.end_shared_input()
             self._attachment.end_input()
         else:
             self._attachment.leave()
+
+    def end_shared_input(self) -> None:
+        """Each client has an end of the pipe, and its reader finds no end while one is open."""
+        for session in self._sharing or ():
+            assert session._input is not None, "it is shared by those who type"
+            session._input.end()
+        if self._sharing is not None:
+            self._sharing.clear()
 
     async def read(self, stream: Stream) -> bytes:
         return await self._outputs.read(stream)
