@@ -270,7 +270,12 @@ UPGRADE = {
         ("web/exec?command=ls&stdout=1", {}, 400, "Upgrade request required"),
         ("web/exec?command=ls", UPGRADE, 400, "at least 1 of stdin, stdout, stderr"),
         ("web/exec?stdout=1", UPGRADE, 400, "at least one command"),
-        ("web/exec?command=ls&stdout=1", UPGRADE, 403, "unable to negotiate protocol"),
+        (
+            "web/exec?command=ls&stdout=1",
+            {**UPGRADE, "Sec-WebSocket-Protocol": "v9.channel.k8s.io"},
+            403,
+            "unable to negotiate protocol",
+        ),
         ("web/exec?command=ls&stdout=1&container=x", UPGRADE, 400, "container x is not valid"),
         ("web/attach?stdin=1&stdout=1", UPGRADE, 400, "takes no input"),
         ("none/exec?command=ls&stdout=1", UPGRADE, 404, "not found"),
