@@ -1,4 +1,8 @@
-"""What holds for all tests: properties are judged by what is true, not by how fast a machine is."""
+"""What holds for all tests: properties are judged by what is true, not by how fast a machine is.
+
+A run tries the same examples each time, so that it judges the change and not its luck. Others are
+tried by ``./dev test --hypothesis-profile explore tests``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("nodrop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("nodrop", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("nodrop")
 
 #: Long tests first: what is left at the end is short, and no worker waits for another.
