@@ -234,7 +234,7 @@ async def plane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param == "simulated":
         yield Simulated()
         return
-    with tempfile.TemporaryDirectory(prefix="nd") as sockets:
+    with tempfile.TemporaryDirectory(prefix="nd", dir="/tmp") as sockets:
         keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
         port = await keeper.listen("ingress/test", "127.0.0.1", 0)
         tls_port = await keeper.listen("ingress-tls/test", "127.0.0.1", 0)

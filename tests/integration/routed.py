@@ -38,7 +38,7 @@ class Front:
 @asynccontextmanager
 async def front(tmp_path: Path, *, slots: int = 8) -> AsyncIterator[Front]:
     """HAProxy until the block ends; so do all ``Pod`` of the test."""
-    with tempfile.TemporaryDirectory(prefix="nd") as sockets:
+    with tempfile.TemporaryDirectory(prefix="nd", dir="/tmp") as sockets:
         keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
         port = await keeper.listen("ingress/test", "127.0.0.1", 0)
         proxy = HAProxy(

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         await keeper.start(
             ProcessSpec(
                 id=f"{uid_of(pod)}_a_0",
-                argv=("sh", "-c", f"exec <>{fifo}; {script}"),
+                argv=("sh", "-c", f"exec <>{shlex.quote(str(fifo))}; {script}"),
                 env={"PATH": os.defpath, "COLOUR": "blue"},
                 cwd=str(tmp_path),
                 log=str(log),

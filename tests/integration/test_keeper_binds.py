@@ -245,7 +245,7 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that uid 65534 may use; pytest's own are closed to other users."""
-    with tempfile.TemporaryDirectory(prefix="nodrop-nobody-") as name:
+    with tempfile.TemporaryDirectory(prefix="nodrop-nobody-", dir="/tmp") as name:
         os.chmod(name, 0o755)
         yield Path(name)
 
@@ -261,6 +261,7 @@ def test_an_ordinary_user_gets_the_same(open_folder: Path) -> None:
     state.mkdir()
     os.chown(state, 65534, 65534)
     static = _static_server(open_folder)
+    subprocess.run(["chmod", "-R", "a+rX", open_folder], check=True)  # whatever the umask is
     said = subprocess.run(
         [python, "-c", _AS_NOBODY, state, _PY_SERVER, *([static] if static else [])],
         user=65534, group=65534, extra_groups=[], cwd="/", timeout=60, check=True,

@@ -50,7 +50,7 @@ print("uid", os.getuid())
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """One that every user may enter, unlike those of pytest."""
-    made = Path(tempfile.mkdtemp(prefix="nodrop-mounts-"))
+    made = Path(tempfile.mkdtemp(prefix="nodrop-mounts-", dir="/tmp"))
     made.chmod(0o755)
     yield made
     shutil.rmtree(made)
@@ -81,6 +81,7 @@ def test_a_process_sees_its_mounts_and_the_machine_does_not(folder: Path, user: 
     package = Path(mounts.__file__).parents[1]
     shutil.copytree(package / "keeper", code / "nodrop/keeper")
     (code / "nodrop/__init__.py").touch()
+    subprocess.run(["chmod", "-R", "a+rX", code], check=True)  # whatever the umask is
     if own == 0:
         for path in (source, source / "file"):
             os.chown(path, wanted, wanted)

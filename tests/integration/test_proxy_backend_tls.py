@@ -88,7 +88,7 @@ class World:
 @pytest.fixture(params=["wheel", "system"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     binary = find_binary() if request.param == "wheel" else _system()
-    with tempfile.TemporaryDirectory(prefix="nd") as sockets:
+    with tempfile.TemporaryDirectory(prefix="nd", dir="/tmp") as sockets:
         keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
         port = await keeper.listen("ingress/test", "127.0.0.1", 0)
         yield World(keeper, tmp_path / "proxy", Path(sockets), binary, port)

@@ -72,7 +72,7 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    with tempfile.TemporaryDirectory(prefix="nd") as sockets:
+    with tempfile.TemporaryDirectory(prefix="nd", dir="/tmp") as sockets:
         keeper = await ensure_keeper(tmp_path / "keeper", Path(sockets) / "keeper.sock")
         port = await keeper.listen("ingress/test", "127.0.0.1", 0)
         tls_port = await keeper.listen("ingress-tls/test", "127.0.0.1", 0)

@@ -17,8 +17,8 @@ from tests.system.site import Site, deploy
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """A folder with a short path: unix sockets live in it."""
-    folder = Path(tempfile.mkdtemp(prefix="nd"))
+    """A folder with a short path, whatever $TMPDIR is: unix sockets live in it."""
+    folder = Path(tempfile.mkdtemp(prefix="nd", dir="/tmp"))
     try:
         yield folder
     finally:
