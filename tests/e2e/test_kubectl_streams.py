@@ -98,10 +98,10 @@ async def test_exec_on_a_terminal(pod: Kubectl) -> None:
     process = await pod.start("exec", "-it", "web", "--", "sh", terminal=theirs)
     os.close(theirs)
     screen = Screen(ours)
-    await screen.type("tty; stty size; echo $TERM-$COLOUR-$((1+1))\r")
-    found = await screen.until("xterm-blue-2")
-    assert "/dev/pts/" in found
-    assert "33 77" in found
+    # The size and what is typed come on channels of their own.
+    sized = "until [ \"$(stty size)\" = '33 77' ]; do sleep 0.1; done"
+    await screen.type(f"{sized}; tty; echo $TERM-$COLOUR-$((1+1))\r")
+    assert "/dev/pts/" in await screen.until("xterm-blue-2")
     resize(ours, rows=40, columns=99)
     process.send_signal(signal.SIGWINCH)
     await screen.type(

@@ -60,8 +60,9 @@ metadata: {name: bad}
 spec: {replicaz: 1}
 """
 
-#: Asked until it fits: the engine measures what pods use every few seconds.
-LATER = "top pods -l app=hello"
+#: Asked until it fits: the engine measures what pods use every few seconds, and collects what has
+#: lost its owner in its own time.
+LATER = ("top pods -l app=hello", "get rs,pods,endpointslices,ingress -l app=hello -o name")
 
 #: (command, regular expression that its output has to match, exit code). What it says on both
 #: channels counts; FOLDER is the folder with the files above.
@@ -262,7 +263,7 @@ async def answered(kubectl: Kubectl, case: Case, folder: Path, node: str) -> Sai
     args = words(case[0], folder, node)
     said = await kubectl.ask(*args)
     async with asyncio.timeout(60):
-        while case[0] == LATER and not fits(said, case):
+        while case[0] in LATER and not fits(said, case):
             await asyncio.sleep(0.1)
             said = await kubectl.ask(*args)
     return said
