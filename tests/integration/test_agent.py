@@ -224,7 +224,7 @@ async def test_a_killed_engine_leaves_pods_running_and_finds_them_again(world: W
         assert is_ready(after)
         await rig.delete("web")
         await rig.until_gone("web")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await world.keeper.list():
                 await asyncio.sleep(0.01)
     assert world.journal("web") == ["up", "SIGTERM"]
@@ -263,6 +263,6 @@ async def test_logs_and_folders_go_with_the_pod(world: World) -> None:
         assert "serving" in (folder / "logs" / "app" / "0.log").read_text()
         await rig.delete("web")
         await rig.until_gone("web")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while folder.exists():
                 await asyncio.sleep(0.01)

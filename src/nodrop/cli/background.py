@@ -18,7 +18,8 @@ from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
 
 _LOOK_S = 0.02
-_START_TIMEOUT_S = 30.0
+#: For an engine that hangs: one that ends is told of at once, and a busy machine makes one slow.
+_START_TIMEOUT_S = 90.0
 _LAST_LINES = 5
 _ADOPTION_S = 5.0
 

@@ -19,7 +19,7 @@ from nodrop.keeper.protocol import KeeperFailure, KeeperInfo, ProcessRecord, Pro
 from nodrop.keeper.wire import OLDEST_PROTOCOL, PROTOCOL, Lines, decode, encode
 
 _PROGRAM = Path(__file__).with_name("__main__.py")
-_START_TIMEOUT_S = 20.0
+_START_TIMEOUT_S = 60.0
 _LOCK_RETRY_S = 0.02
 _ALREADY_RUNS = 3  # daemon.ALREADY_RUNS; the daemon's modules are not for this process
 

@@ -135,7 +135,7 @@ class Rig:
         found = self.registry.list(EVENT, ALL).items
         return [event["message"] for event in found if event["reason"] == reason]
 
-    async def until(self, level: Callable[[], bool], *, timeout_s: float = 30) -> None:
+    async def until(self, level: Callable[[], bool], *, timeout_s: float = 60) -> None:
         """Wait until ``level`` holds; looked at after every change of the API, and in between."""
         async with asyncio.timeout(timeout_s):
             while not level():
