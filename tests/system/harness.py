@@ -187,7 +187,7 @@ class Traffic:
         self, url: str, *, rate: float = 200, host: str = "", mix: Mix | None = None
     ) -> None:
         self.records: list[Record] = []
-        spec = LoadSpec(target_of(url, host), rate, mix or Mix(), timeout_s=20)
+        spec = LoadSpec(target_of(url, host), rate, mix or Mix(), timeout_s=60)
         self._load = Load(spec, self.records.append)
 
     async def __aenter__(self) -> Traffic:
