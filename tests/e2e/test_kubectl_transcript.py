@@ -150,7 +150,7 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("describe node", r"Capacity:", 0),
     ("logs deploy/hello --tail=5", r"listening on 0.0.0.0:8080", 0),
     ("logs -l app=hello --prefix --tail=1", r"^\[pod/hello-\S+/hello\] .*listening", 0),
-    (LATER, r"(hello-\S+ +\d+m +\d+Mi\s+){4}", 0),
+    ("top pods -l app=hello", r"(hello-\S+ +\d+m +\d+Mi\s+){4}", 0),
     ("top pods -l app=hello --containers", r"hello-\S+ +hello +\d+m +\d+Mi", 0),
     ("top nodes", r" \d+m +\d+% +\d+Mi +\d+%", 0),
     ("top pod nobody", r"not found", 1),
