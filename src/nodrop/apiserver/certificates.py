@@ -6,6 +6,7 @@ spares its memory. For that the expiry stands beside the files, in ``issued.json
 
 from __future__ import annotations
 
+import fcntl
 import os
 import ssl
 from dataclasses import dataclass
@@ -81,9 +82,10 @@ def ensure_certificates(folder: Path, now: datetime) -> Pki:
     """
     pki = Pki(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if _leaves_are_good(pki, now):
-        return pki
-    _issue(pki, now)
+    with (folder / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # whom a killed engine left at it finishes first
+        if not _leaves_are_good(pki, now):
+            _issue(pki, now)
     return pki
 
 
@@ -154,6 +156,7 @@ def _issue(pki: Pki, now: datetime) -> None:
         assert kept is not None
         record["renewAuthorityAt"] = format_time(kept)
     else:
+        (pki.folder / _ISSUED).unlink(missing_ok=True)  # what it says is over from here on
         key, authority = _new_authority(pki, now)
         # A leaf must not outlive its authority.
         record["renewAuthorityAt"] = format_time(now + _CA_LIFE - _LEAF_LIFE)

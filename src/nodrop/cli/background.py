@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from nodrop.cli.session import UNREACHABLE, Failure, engine_of, in_state_folder
@@ -20,6 +21,7 @@ from nodrop.statedir import StateDir
 _LOOK_S = 0.02
 #: For an engine that hangs: one that ends is told of at once, and a busy machine makes one slow.
 _START_TIMEOUT_S = 90.0
+_END_TIMEOUT_S = 120.0
 _LAST_LINES = 5
 _ADOPTION_S = 5.0
 
@@ -97,14 +99,20 @@ def refused_settings(
 
 
 async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple[Obj, bool]:
-    """The running engine, started if need be: (engine.json, whether it was started now)."""
-    if engine := await _settled(state):
+    """The running engine, started if need be: (engine.json, whether it was started now).
+
+    One that is ending everything is waited for. Whoever gives up waiting for one that was started
+    here ends that too: nobody would know of it.
+    """
+    if engine := await settled(state):
         return engine, False
     serve = [sys.executable, "-m", "nodrop", "serve", "--state", str(state.root), *arguments]
     try:
-        return await start_engine(state, serve), True
+        process, log_start = _launched(state, serve)
+        async with _ended_if_given_up(process):
+            return await _until_up(state, process, log_start), True
     except Failure:
-        if engine := await _settled(state):  # somebody else's was a moment faster
+        if engine := await settled(state):  # somebody else's was a moment faster
             return engine, False
         raise
 
@@ -117,6 +125,46 @@ async def start_engine(
     cwd: str | None = None,
 ) -> Obj:
     """Start an engine apart from us; returns its engine.json once it serves. Raises Failure."""
+    return await _until_up(state, *_launched(state, argv, env=env, cwd=cwd))
+
+
+async def settled(state: StateDir, *, ending_too: bool = False) -> Obj | None:
+    """The running engine, else None; one that is only just starting is waited for.
+
+    So is one that is ending everything, unless ``ending_too``. Raises Failure when that takes
+    too long.
+    """
+    began_s = asyncio.get_running_loop().time()
+    while is_locked(state):
+        engine = running_engine(state)
+        if engine and (ending_too or not engine.get("ending")):
+            return engine
+        lasted_s = asyncio.get_running_loop().time() - began_s
+        if engine and lasted_s > _END_TIMEOUT_S:
+            raise Failure(
+                f"the engine (pid {engine['pids']['engine']}) is still ending pods after "
+                f"{_END_TIMEOUT_S:g} s",
+                hint=f"run it again when that is over; its log is {state.engine_log}",
+                code=UNREACHABLE,
+            )
+        if not engine and lasted_s > _START_TIMEOUT_S:
+            raise Failure(
+                f"an engine holds the state folder {state.root} and does not come up",
+                hint=f"its log is {state.engine_log}",
+                code=UNREACHABLE,
+            )
+        await asyncio.sleep(_LOOK_S)
+    return None
+
+
+def _launched(
+    state: StateDir,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Its process, and where its words begin in the log. Raises Failure."""
     with in_state_folder(state):
         state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = _private_log(state)
@@ -134,30 +182,24 @@ async def start_engine(
             )
         except OSError as error:
             raise Failure(f"{argv[0]} can't be run: {error}", code=UNREACHABLE) from error
-    return await _until_up(state, process, start)
+    return process, start
+
+
+@asynccontextmanager
+async def _ended_if_given_up(process: subprocess.Popen[bytes]) -> AsyncIterator[None]:
+    """Ctrl-C while it starts: it ends, with the keeper that it has started for nothing."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        process.terminate()
+        await asyncio.to_thread(process.wait)
+        raise
 
 
 def _private_log(state: StateDir) -> int:
     fd = os.open(state.engine_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     os.fchmod(fd, 0o600)  # it may have been there before, open to others
     return fd
-
-
-async def _settled(state: StateDir) -> Obj | None:
-    """The running engine, else None; one that is only just starting or ending is waited for."""
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            while is_locked(state):
-                if engine := running_engine(state):
-                    return engine
-                await asyncio.sleep(_LOOK_S)
-    except TimeoutError:
-        raise Failure(
-            f"an engine holds the state folder {state.root} and does not come up",
-            hint=f"its log is {state.engine_log}",
-            code=UNREACHABLE,
-        ) from None
-    return None
 
 
 async def until_adopted(state: StateDir) -> int | None:

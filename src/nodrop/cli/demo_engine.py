@@ -15,6 +15,7 @@ from nodrop.cli.leftovers import own_folder, remove_leftovers
 from nodrop.cli.session import Failure
 from nodrop.model.meta import Obj
 from nodrop.statedir import StateDir
+from nodrop.wiring.rehearsal import mark_for_rehearsal
 
 _STOP_TIMEOUT_S = 60.0
 _ARGUMENTS = ("--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
@@ -22,17 +23,21 @@ _ARGUMENTS = ("--http-port", "0", "--api-port", "0", "--bind", "127.0.0.1")
 
 @asynccontextmanager
 async def own_engine(
-    *, keep: bool, name: str = "demo", prepare: Callable[[StateDir], None] = lambda _: None
+    *, keep: bool, name: str = "demo", prepare: Callable[[StateDir], None] | None = None
 ) -> AsyncIterator[tuple[StateDir, Obj]]:
     """(state folder, engine.json) of a fresh engine; all of it ended and removed at the end.
 
-    ``prepare`` gets the empty folder before the engine starts in it. What earlier ones left that
-    were killed is removed.
+    ``prepare`` gets the empty folder before the engine starts in it. Without it, and unless it is
+    to ``keep`` running, the engine ends by itself when this process is killed. What earlier ones
+    left that were killed is removed.
     """
     remove_leftovers()
     with own_folder(name) as state:
         try:
-            prepare(state)
+            if prepare is not None:
+                prepare(state)
+            elif not keep:
+                mark_for_rehearsal(state, "nodrop", seed=0)
             engine, _ = await ensure_engine(state, _ARGUMENTS)
             yield state, engine
         finally:

@@ -22,7 +22,7 @@ from nodrop.cli.session import (
     runs,
     state_option,
 )
-from nodrop.model.meta import ObjectKey
+from nodrop.model.meta import Obj, ObjectKey
 from nodrop.statedir import StateDir
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from nodrop.client.http import HttpClient
 
 
-_KEEPER_ENDS_WITHIN_S = 10.0
+_KEEPER_ENDS_WITHIN_S = 2.0
+_TRIES = 3
 
 
 @click.command(short_help="Delete objects, or stop everything.")
@@ -136,40 +137,75 @@ async def _keeper_answers(state: StateDir) -> bool:
     return True
 
 
-async def _keeper_ends(state: StateDir) -> bool:
-    """Whether the keeper is gone, soon after an engine that has told it to end."""
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + _KEEPER_ENDS_WITHIN_S
-    while await _keeper_answers(state):
-        if loop.time() > deadline_s:
-            return False
-        await asyncio.sleep(0.05)  # the process is neither our child nor known by its pid
-    return True
+def _left_behind(state: StateDir) -> bool:
+    """Whether processes of a keeper that was killed still run: the next one ends them."""
+    from nodrop.keeper import proc
+    from nodrop.keeper.process import Process
+    from nodrop.keeper.records import Records
+
+    folder, boot_id = state.keeper / "processes", proc.boot_id()
+    if not folder.is_dir():
+        return False
+    known = map(Process.from_disk, Records(str(folder)).load())
+    return any(not process.ended and process.left_running(boot_id) for process in known)
 
 
 async def _stop_everything(state: StateDir, timeout_s: float, begun: list[str]) -> None:
-    from nodrop.cli.background import ensure_engine, running_engine, until_gone
+    """Whatever else happens to the engine meanwhile: look again until nothing of it is left."""
+    keeper = 0
+    for _ in range(_TRIES):
+        engine = await _engine_to_end(state)
+        if engine is None or keeper not in (0, engine["pids"]["keeper"]):
+            break  # nothing, or somebody has begun anew
+        keeper = engine["pids"]["keeper"]
+        await _end_engine(state, engine, timeout_s, begun)
+        if await _is_gone(keeper) and not _left_behind(state):
+            break
+    else:
+        raise Failure(
+            "the engine has ended and its keeper goes on: pods may still run",
+            hint=f"run nodrop down again; why it ended is in {state.engine_log}",
+        )
+    if keeper:
+        click.echo(f"everything has ended; objects are kept in {state.root}")
+    else:
+        click.echo(f"nothing runs with the state folder {state.root}")
 
-    engine = running_engine(state)
-    if engine is None:
-        if not await _keeper_answers(state):
-            click.echo(f"nothing runs with the state folder {state.root}")
-            return
-        # Pods outlive their engine; only an engine knows how to end them properly.
-        engine, _ = await ensure_engine(state)
+
+async def _engine_to_end(state: StateDir) -> Obj | None:
+    """The one that runs, or a new one: pods outlive their engine, and only one ends them well."""
+    from nodrop.cli.background import ensure_engine, settled
+
+    if engine := await settled(state, ending_too=True):
+        return engine
+    if await _keeper_answers(state) or _left_behind(state):
+        return (await ensure_engine(state))[0]
+    return None
+
+
+async def _end_engine(state: StateDir, engine: Obj, timeout_s: float, begun: list[str]) -> None:
+    from nodrop.cli.background import until_gone
+
     pid = engine["pids"]["engine"]
     begun.append(f"the engine (pid {pid}) goes on ending pods, then itself")
-    os.kill(pid, signal.SIGUSR1)
     try:
+        os.kill(pid, signal.SIGUSR1)
         await until_gone(pid, timeout_s=timeout_s)
+    except ProcessLookupError:
+        pass  # it has just ended
     except TimeoutError:
         raise Failure(
             f"the engine (pid {pid}) is still ending pods after {timeout_s:g} s",
             hint=f"it goes on by itself; its log is {state.engine_log}",
         ) from None
-    if not await _keeper_ends(state):
-        raise Failure(
-            "the engine has ended and its keeper goes on: pods may still run",
-            hint=f"run nodrop down again; why it ended is in {state.engine_log}",
-        )
-    click.echo("everything has ended; objects are kept in " + str(state.root))
+
+
+async def _is_gone(keeper: int) -> bool:
+    """Whether the keeper ends too, as one does at once whose engine has told it to."""
+    from nodrop.cli.background import until_gone
+
+    try:
+        await until_gone(keeper, timeout_s=_KEEPER_ENDS_WITHIN_S)
+    except TimeoutError:
+        return False
+    return True

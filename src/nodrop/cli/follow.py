@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 #: How long a lasting problem must last before following gives up: a ConfigMap may be on its way.
 _PATIENCE_S = 5.0
+_LOOK_AGAIN_S = 0.5
 _LAST_LINES = 8
 #: An upgrade or a supervisor's restart is shorter than the first; after the second nobody comes.
 _OUTAGE_TOLD_S, _OUTAGE_PATIENCE_S = 3.0, 60.0
@@ -68,13 +69,17 @@ async def follow(
     *,
     timeout_s: float | None = None,
     quiet: bool = False,
+    ended: Callable[[], bool] = lambda: False,
 ) -> list[Failed]:
-    """Follow the rollouts of some deployments; returns those that failed, with the reasons."""
+    """Follow the rollouts of some deployments; returns those that failed, with the reasons.
+
+    ``ended`` tells of an engine that is away whether everything was ended: it is not waited for.
+    """
     outage, now = Outage(), asyncio.get_running_loop().time
     cache = Cache(
         client,
         (DEPLOYMENT, REPLICASET, POD, EVENT),
-        on_failure=lambda _kind, error: outage.note(error, now()),
+        on_failure=lambda _kind, error: outage.note(error, now(), final=ended()),
     )
     changed = asyncio.Event()
     cache.subscribe(lambda _event, _before: changed.set())
@@ -129,11 +134,15 @@ async def reasons(
 
 async def _synced(cache: Cache, outage: Outage) -> None:
     """Know how things stand, which no time limit of a rollout is about. Raises ApiError."""
-    try:
-        async with asyncio.timeout(_OUTAGE_PATIENCE_S):
-            await cache.synced()
-    except TimeoutError:
-        raise outage.error or Failure("the engine does not list its objects") from None
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + _OUTAGE_PATIENCE_S
+    while not outage.final and loop.time() < deadline_s:
+        try:
+            async with asyncio.timeout(_LOOK_AGAIN_S):
+                return await cache.synced()
+        except TimeoutError:
+            continue
+    raise outage.error or Failure("the engine does not list its objects")
 
 
 async def _until_decided(
@@ -155,7 +164,7 @@ async def _until_decided(
                     if standing.state == "failed" or key in hopeless
                 ]
             try:
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(_LOOK_AGAIN_S):
                     await changed.wait()
             except TimeoutError:
                 pass  # look again: patience is measured in time, not in events
@@ -164,7 +173,7 @@ async def _until_decided(
 def _say_outage(outage: Outage, picture: _Picture, now_s: float) -> None:
     """Tell once that the engine is away. Raises its error when it does not come back."""
     lasted_s = outage.lasted_s(now_s)
-    if outage.error and lasted_s > _OUTAGE_PATIENCE_S:
+    if outage.error and (outage.final or lasted_s > _OUTAGE_PATIENCE_S):
         raise outage.error
     if lasted_s > _OUTAGE_TOLD_S and not picture.outage_told:
         click.echo("the engine does not answer; pods keep running, waiting for it …", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ from nodrop.cli.session import (
     USAGE,
     Failure,
     connect,
+    has_ended,
     interrupted_as,
     namespace_option,
     runs,
@@ -65,7 +67,8 @@ async def status(
             if no_wait or standing.state == "done":
                 click.echo(standing.message)
                 return FAILED if standing.state == "failed" else 0
-            failed = await follow(client, [key], timeout_s=timeout_s)
+            ended = partial(has_ended, state)
+            failed = await follow(client, [key], timeout_s=timeout_s, ended=ended)
     say_failed(failed)
     return FAILED if failed else 0
 

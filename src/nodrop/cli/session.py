@@ -144,6 +144,11 @@ def engine_of(state: StateDir) -> Obj:
     return found
 
 
+def has_ended(state: StateDir) -> bool:
+    """Whether everything was ended (nodrop down): an engine that is only away leaves its file."""
+    return not state.engine_json.exists()
+
+
 @asynccontextmanager
 async def connect(state: StateDir) -> AsyncIterator[HttpClient]:
     """A client of the running engine. Raises Failure (3) when there is none."""

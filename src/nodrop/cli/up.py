@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from nodrop.cli.session import (
     Failure,
     connect,
     first_of,
+    has_ended,
     interrupted_as,
     namespace_option,
     runs,
@@ -222,8 +224,9 @@ async def _up(
         report.all_applied = True
         await _tell_consequences(report, client, engine, hints=not started)
         keys = [one.key for one in report.applied if one.key.kind is DEPLOYMENT]
-        failed = await _follow(report, client, keys, timeout_s=wait[1]) if wait[0] and keys else []
-    return bool(failed)
+        if not (wait[0] and keys):
+            return False
+        return bool(await _follow(report, client, keys, state, timeout_s=wait[1]))
 
 
 async def _engine(report: _Report, state: StateDir, ports: _Ports) -> tuple[Obj, bool]:
@@ -307,11 +310,17 @@ async def _cluster(client: HttpClient) -> Cluster:
 
 
 async def _follow(
-    report: _Report, client: HttpClient, keys: Sequence[ObjectKey], *, timeout_s: float | None
+    report: _Report,
+    client: HttpClient,
+    keys: Sequence[ObjectKey],
+    state: StateDir,
+    *,
+    timeout_s: float | None,
 ) -> list[Failed]:
     from nodrop.cli.follow import follow, say_failed
 
-    failed = await follow(client, keys, timeout_s=timeout_s, quiet=report.as_json)
+    ended = partial(has_ended, state)
+    failed = await follow(client, keys, timeout_s=timeout_s, quiet=report.as_json, ended=ended)
     report.failures += [{"object": _named(one.key), "lines": list(one.lines)} for one in failed]
     if not report.as_json:
         say_failed(failed)

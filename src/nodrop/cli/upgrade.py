@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
 import nodrop
-from nodrop.cli.background import running_engine, start_engine, until_gone
+from nodrop.cli.background import running_engine, settled, start_engine, until_gone
 from nodrop.cli.durations import duration
-from nodrop.cli.session import USAGE, Failure, interrupted_as, runs, state_option
+from nodrop.cli.session import (
+    USAGE,
+    Failure,
+    in_state_folder,
+    interrupted_as,
+    runs,
+    state_option,
+)
 from nodrop.cli.upgrade_checks import (
     Running,
     refusal_of_proxy,
@@ -58,7 +67,7 @@ async def upgrade(state: StateDir, proxy: bool, haproxy: str | None, timeout_s: 
     if haproxy is not None and not proxy:
         raise Failure("--haproxy needs --proxy", code=USAGE)
     done = ["nothing was replaced"]
-    with interrupted_as(lambda: done[-1]):
+    with interrupted_as(lambda: done[-1]), _alone(state):
         if proxy:
             await _replace_proxy(state, haproxy, timeout_s)
         else:
@@ -66,6 +75,23 @@ async def upgrade(state: StateDir, proxy: bool, haproxy: str | None, timeout_s: 
 
 
 # Private
+
+
+@contextmanager
+def _alone(state: StateDir) -> Iterator[None]:
+    """One upgrade at a time: two would end each other's control planes. Raises Failure."""
+    if not state.root.is_dir():
+        yield  # nothing runs there, as _look says
+        return
+    with in_state_folder(state), (state.root / "upgrade.lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(
+                f"another nodrop upgrade runs with the state folder {state.root}",
+                hint="let it finish, then look with nodrop status",
+            ) from None
+        yield
 
 
 async def _replace_control_plane(state: StateDir, timeout_s: float, done: list[str]) -> None:
@@ -111,25 +137,38 @@ async def _look(state: StateDir) -> Running:
 
 
 async def _end(pid: int) -> None:
-    os.kill(pid, signal.SIGTERM)
-    try:
-        await until_gone(pid, timeout_s=_ENDS_WITHIN_S)
-    except TimeoutError:
-        os.kill(pid, signal.SIGKILL)  # nothing is lost by that: see ARCHITECTURE
-        await until_gone(pid, timeout_s=_ENDS_WITHIN_S)
+    for number in (signal.SIGTERM, signal.SIGKILL):  # nothing is lost by that: see ARCHITECTURE
+        try:
+            os.kill(pid, number)
+            return await until_gone(pid, timeout_s=_ENDS_WITHIN_S)
+        except ProcessLookupError:
+            return None  # it has just ended
+        except TimeoutError:
+            continue
+    raise Failure(f"the control plane (pid {pid}) does not end")
 
 
 async def _start(
     state: StateDir, command: Sequence[str], before: Running, *, timeout_s: float
 ) -> Obj:
     """Start the new one; returns its engine.json once it is healthy. Else it has ended: Failure."""
-    engine = await start_engine(state, command, env=before.environment, cwd=before.cwd)
+    engine = await _started(state, command, before)
     pid: int = engine["pids"]["engine"]
     try:
         return await _until_healthy(state, pid, timeout_s=timeout_s)
     except Failure:
         if _alive(pid):
             await _end(pid)
+        raise
+
+
+async def _started(state: StateDir, command: Sequence[str], before: Running) -> Obj:
+    """The engine that ``command`` starts, or that somebody (nodrop up) has started meanwhile."""
+    try:
+        return await start_engine(state, command, env=before.environment, cwd=before.cwd)
+    except Failure:
+        if engine := await settled(state):
+            return engine
         raise
 
 
@@ -167,7 +206,7 @@ async def _roll_back(state: StateDir, before: Running, failure: Failure) -> None
     if before.store < SCHEMA_VERSION and restore(state.database, before.store):
         lost = "; its state file is the one from before the upgrade"
     try:
-        engine = await start_engine(state, before.argv, env=before.environment, cwd=before.cwd)
+        engine = await _started(state, before.argv, before)
     except Failure as again:
         raise Failure(
             f"neither the new nor the old control plane starts: {again}",
@@ -217,7 +256,8 @@ async def _replace_proxy(state: StateDir, haproxy: str | None, timeout_s: float)
         _choose(state, haproxy)
     seen = before.engine["proxy"]["replacements"]
     click.echo(f"proxy: {_described(before.engine)}")
-    os.kill(before.pid, signal.SIGUSR2)
+    with suppress(ProcessLookupError):  # it has just ended, as is told below
+        os.kill(before.pid, signal.SIGUSR2)
     engine = await _until(
         state,
         before.pid,

@@ -56,6 +56,10 @@ from nodrop.wiring.rehearsal import Rehearsal, grace_of, owner_gone, read_rehear
 log = logging.getLogger(__name__)
 
 
+class _StoppedEarly(Exception):
+    """Asked to stop before it served anybody."""
+
+
 class Engine:
     """One control plane over one state folder. ``run`` returns when it was asked to stop."""
 
@@ -83,10 +87,12 @@ class Engine:
 
     async def run(self) -> None:
         """Serve until ``stop``. Raises EngineFailure when the engine can't start."""
-        make_folders(self._state)
-        with contextlib.closing(take_lock(self._state)):
+        with contextlib.closing(await take_lock(self._state)):
+            make_folders(self._state)
             try:
                 await self._run()
+            except _StoppedEarly:
+                log.info("ended while it started")
             except (KeeperFailure, StoreFailure, ProxyFailure, ApiError, OSError) as error:
                 raise EngineFailure(str(error), hint=getattr(error, "hint", "")) from error
             finally:
@@ -138,11 +144,13 @@ class Engine:
                 ),
             )
             self._write_kubeconfig(api_port, parts.token)
+            if self._stopping.is_set() and not self._everything:
+                raise _StoppedEarly
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.prober.close)
             stack.push_async_callback(parts.server.stop)
             stack.push_async_callback(self._metrics_server.stop)
-            await self._serve(
+            everything = await self._serve(
                 parts,
                 keeper,
                 api_port=api_port,
@@ -150,7 +158,7 @@ class Engine:
                 bind=bind,
                 rehearsal=rehearsal,
             )
-        if self._everything:
+        if everything:
             await end_proxy_and_keeper(parts.proxy, keeper)
             self._state.engine_json.unlink(missing_ok=True)
             remove_sockets(self._state)
@@ -221,7 +229,8 @@ class Engine:
         ingress: IngressSockets,
         bind: Sequence[str],
         rehearsal: Rehearsal | None,
-    ) -> None:
+    ) -> bool:
+        """Serve until asked to stop; returns whether everything was ended."""
         file = EngineFile(self._state, keeper, api=(API_HOST, api_port), ingress=ingress)
 
         def listen_on(sockets: IngressSockets) -> None:
@@ -251,10 +260,11 @@ class Engine:
             log.info("serving: API %s, HTTP %s", info["api"]["url"], info["http"]["urls"])
             gone = group.create_task(keeper_gone(keeper), name="keeper")
             owner = group.create_task(self._end_with_owner(rehearsal), name="owner")
-            stopped = self._until_stopped(parts, tasks, grace_s=grace_of(rehearsal))
+            stopped = self._until_stopped(parts, tasks, file, grace_s=grace_of(rehearsal))
             ending = group.create_task(stopped, name="stop")
             await asyncio.wait({gone, ending}, return_when=asyncio.FIRST_COMPLETED)
             lost = gone.result() if gone.done() and not ending.done() else None
+            everything = ending.done() and ending.result()
             for task in (*tasks.values(), gone, owner, ending):
                 task.cancel()
         if lost is not None:
@@ -262,14 +272,27 @@ class Engine:
                 f"the keeper (pid {info['pids']['keeper']}) has ended; nobody looks after pods "
                 f"and proxies any more: {lost}"
             )
+        return everything
 
     async def _until_stopped(
-        self, parts: Parts, tasks: dict[str, asyncio.Task[None]], *, grace_s: int | None
-    ) -> None:
+        self,
+        parts: Parts,
+        tasks: dict[str, asyncio.Task[None]],
+        file: EngineFile,
+        *,
+        grace_s: int | None,
+    ) -> bool:
+        """Whether everything is to end, and then it has ended every pod.
+
+        Decided once: who asks for more when the control plane is about to go finds the pods alive.
+        """
         await self._stopping.wait()
-        if self._everything:
-            makers = [tasks.pop(name) for name in parts.makes_pods & tasks.keys()]
-            for task in makers:
-                task.cancel()
-            await asyncio.gather(*makers, return_exceptions=True)  # with what they are writing
-            await end_pods(parts.cache, parts.client, grace_s=grace_s)
+        if not self._everything:
+            return False
+        await file.tell_ending()
+        makers = [tasks.pop(name) for name in parts.makes_pods & tasks.keys()]
+        for task in makers:
+            task.cancel()
+        await asyncio.gather(*makers, return_exceptions=True)  # with what they are writing
+        await end_pods(parts.cache, parts.client, grace_s=grace_s)
+        return True

@@ -41,6 +41,7 @@ class EngineFile:
         self._api = api
         self.ingress = ingress
         self.adopted, self.adopted_pods = False, 0
+        self._ending = False
         self.replacements, self.replacement_failure = 0, ""
 
     async def write(self) -> Obj:
@@ -48,6 +49,14 @@ class EngineFile:
         found = await self._read()
         write_atomically(self._state.engine_json, json.dumps(found, indent=2).encode())
         return found
+
+    async def tell_ending(self) -> None:
+        """Say that everything is being ended: who would use this engine waits for the next."""
+        self._ending = True
+        try:
+            await self.write()
+        except (OSError, KeeperFailure) as failure:
+            log.warning("engine.json does not tell that the engine is ending: %s", failure)
 
     async def keep(self, changed: asyncio.Event) -> None:
         """Write again whenever ``changed`` is set, until cancelled."""
@@ -85,6 +94,7 @@ class EngineFile:
             "start_ticks": start_ticks(os.getpid()),
             "adopted": self.adopted,
             "adopted_pods": self.adopted_pods,
+            "ending": self._ending,
             "proxy": {
                 "program": _program_of(proxies),
                 "replacements": self.replacements,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -13,6 +14,8 @@ from typing import IO
 import msgspec
 
 from nodrop.statedir import StateDir
+
+_LOCK_TRIES, _LOCK_AGAIN_S = 50, 0.02
 
 
 class EngineFailure(Exception):
@@ -46,19 +49,27 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def make_folders(state: StateDir) -> None:
-    """The state folder and what lies in it, for this user only (0700)."""
+    """The state folder and what lies in it, for this user only.
+
+    For the lock's holder: another engine that is just ending removes some of it.
+    """
     for folder in (state.root, state.sockets, state.keeper, state.pods, state.proxy, state.pki):
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.chmod(0o700)  # it may have been there before, open to others
-        except OSError as error:
-            raise EngineFailure(
-                f"the state folder {folder} can't be made: {error.strerror}",
-                hint="choose another with --state DIR or $NODROP_STATE",
-            ) from error
+        make_folder(folder)
     found = state.sockets.lstat()  # it may lie where everybody can write
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise EngineFailure(f"{state.sockets} is not a folder of this user")
+
+
+def make_folder(folder: Path) -> None:
+    """Make it, or take it over, for this user only (0700). Raises EngineFailure."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.chmod(0o700)  # it may have been there before, open to others
+    except OSError as error:
+        raise EngineFailure(
+            f"the state folder {folder} can't be made: {error.strerror}",
+            hint="choose another with --state DIR or $NODROP_STATE",
+        ) from error
 
 
 def remove_sockets(state: StateDir) -> None:
@@ -67,19 +78,26 @@ def remove_sockets(state: StateDir) -> None:
     shutil.rmtree(state.sockets, ignore_errors=True)
 
 
-def take_lock(state: StateDir) -> IO[bytes]:
-    """The lock that only one control plane of a state folder holds, until its file is closed."""
+async def take_lock(state: StateDir) -> IO[bytes]:
+    """The lock that only one control plane of a state folder holds, until its file is closed.
+
+    Whoever asks whether an engine runs holds it for a moment too: it is tried for a second.
+    """
+    make_folder(state.root)
     file = state.lock.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise EngineFailure(
-            f"another nodrop engine runs with the state folder {state.root}",
-            hint="use it (nodrop up, nodrop status), end it with nodrop down, or choose another "
-            "folder with --state DIR",
-        ) from None
-    return file
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(_LOCK_AGAIN_S)
+        else:
+            return file
+    file.close()
+    raise EngineFailure(
+        f"another nodrop engine runs with the state folder {state.root}",
+        hint="use it (nodrop up, nodrop status), end it with nodrop down, or choose another "
+        "folder with --state DIR",
+    )
 
 
 def read_settings(state: StateDir) -> Settings | None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from nodrop.cli.background import is_locked, running_engine, start_engine
+from nodrop.cli.background import (
+    _ended_if_given_up,
+    is_locked,
+    running_engine,
+    settled,
+    start_engine,
+)
 from nodrop.cli.session import Failure, engine_of
 from nodrop.keeper.proc import start_ticks
 from nodrop.statedir import StateDir
@@ -46,3 +54,35 @@ async def test_an_engine_that_dies_without_a_word_is_told_with_the_room_that_is_
 ) -> None:
     with pytest.raises(Failure, match=r"its log .*engine.log is empty \(\d+ KiB are free there\)"):
         await start_engine(StateDir(tmp_path), ["false"])
+
+
+async def test_an_engine_that_is_ending_everything_is_waited_for(tmp_path: Path) -> None:
+    """``nodrop up`` while ``nodrop down`` runs: its objects belong to the next engine."""
+    state = StateDir(tmp_path)
+    engine = {"pids": {"engine": os.getpid()}, "start_ticks": start_ticks(os.getpid())}
+    with state.lock.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state.engine_json.write_text(json.dumps({**engine, "ending": True}))
+        assert await settled(state, ending_too=True)
+        waiting = asyncio.ensure_future(settled(state))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    async with asyncio.timeout(10):
+        assert await waiting is None
+
+
+async def test_an_engine_whose_starter_is_interrupted_ends() -> None:
+    """Ctrl-C in a rehearsal removed the folder under an engine that was about to serve in it."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+
+        async def start() -> None:
+            async with _ended_if_given_up(process):
+                await asyncio.Event().wait()
+
+        starting = asyncio.ensure_future(start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        async with asyncio.timeout(10):
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+        assert process.poll() is not None

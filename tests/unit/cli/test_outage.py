@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import pytest
 
+from nodrop.cli.follow import _Picture, _say_outage, _synced
 from nodrop.cli.outage import Outage
+from nodrop.client.cache import Cache
 from nodrop.model.errors import ApiError
 
 AWAY = ApiError(0, "Unreachable", "cannot reach it")
@@ -26,3 +31,20 @@ def test_an_outage_is_as_long_as_failures_follow_each_other(
     for failed_s in failures_s:
         outage.note(AWAY, failed_s)
     assert outage.lasted_s(now_s) == pytest.approx(expected_s)
+
+
+class NeverSynced:
+    async def synced(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_an_engine_that_was_ended_is_not_waited_for() -> None:
+    """``nodrop down`` while ``nodrop up`` follows: that went on for a minute after the end."""
+    outage = Outage()
+    outage.note(AWAY, 1.0)
+    _say_outage(outage, _Picture(), 1.5)
+    outage.note(AWAY, 1.5, final=True)
+    with pytest.raises(ApiError, match="cannot reach it"):
+        _say_outage(outage, _Picture(), 1.5)
+    with pytest.raises(ApiError, match="cannot reach it"):
+        await _synced(cast(Cache, NeverSynced()), outage)

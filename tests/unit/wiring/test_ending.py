@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -14,7 +15,11 @@ from nodrop.model.kinds import POD, Kind
 from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import ProxyFailure
+from nodrop.statedir import StateDir
 from nodrop.wiring.ending import _has_ended, end_pods, end_proxy_and_keeper, keeper_gone
+from nodrop.wiring.engine import Engine
+from nodrop.wiring.enginefile import EngineFile
+from nodrop.wiring.parts import EngineOptions, Parts
 from tests.unit.controllers.engine import Running, engine
 
 
@@ -104,3 +109,21 @@ async def test_a_pod_that_is_made_meanwhile_ends_too() -> None:
         async with asyncio.timeout(10):
             await end_pods(running.cache, cast(Client, LateComer(running)), grace_s=0)
         assert (await running.client.list(POD)).items == ()
+
+
+async def test_who_asks_for_more_when_the_control_plane_is_about_to_go_asks_too_late(
+    tmp_path: Path,
+) -> None:
+    """SIGTERM, then ``nodrop down``: proxy and keeper ended under pods that nobody had drained."""
+    options = EngineOptions(
+        state=StateDir(tmp_path),
+        http_port=0,
+        api_port=0,
+        bind=(),
+        base_dir=tmp_path,
+        environment={},
+    )
+    ending = Engine(options)
+    ending.stop()
+    decided = ending._until_stopped(cast(Parts, None), {}, cast(EngineFile, None), grace_s=None)
+    assert await decided is False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from nodrop.statedir import StateDir
 from nodrop.store.sqlite import SqliteStore
-from nodrop.wiring.files import make_folders
+from nodrop.wiring.files import EngineFailure, make_folders, take_lock
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +43,27 @@ def test_the_store_is_private(tmp_path: Path) -> None:
             assert mode(file) == 0o600, file
         store.close()
         path.chmod(0o644)  # as older versions left it
+
+
+async def test_who_only_looks_whether_an_engine_runs_keeps_none_from_starting(
+    tmp_path: Path,
+) -> None:
+    """``nodrop up`` holds the lock, shared, for as long as it takes to ask."""
+    state = StateDir(tmp_path / "state")
+    state.root.mkdir()
+    with state.lock.open("ab") as looker:
+        fcntl.flock(looker, fcntl.LOCK_SH)
+        starting = asyncio.ensure_future(take_lock(state))
+        await asyncio.sleep(0)
+        assert not starting.done()
+    async with asyncio.timeout(10):
+        (await starting).close()
+
+
+async def test_a_second_engine_is_refused_and_touches_nothing(tmp_path: Path) -> None:
+    """The first may be ending, and removing what the second would have made."""
+    state = StateDir(tmp_path / "state")
+    with await take_lock(state):
+        with pytest.raises(EngineFailure, match="another nodrop engine runs"):
+            await take_lock(state)
+        assert [path.name for path in state.root.iterdir()] == ["engine.lock"]
