@@ -69,26 +69,31 @@ async def follow(
     *,
     timeout_s: float | None = None,
     quiet: bool = False,
-    ended: Callable[[], bool] = lambda: False,
+    check: Callable[[], object] = lambda: None,
 ) -> list[Failed]:
     """Follow the rollouts of some deployments; returns those that failed, with the reasons.
 
-    ``ended`` tells of an engine that is away whether everything was ended: it is not waited for.
+    ``check`` raises once everything was ended: an engine that is only away is waited for.
     """
-    outage, now = Outage(), asyncio.get_running_loop().time
+    outage, picture, now = Outage(), _Picture(), asyncio.get_running_loop().time
     cache = Cache(
         client,
         (DEPLOYMENT, REPLICASET, POD, EVENT),
-        on_failure=lambda _kind, error: outage.note(error, now(), final=ended()),
+        on_failure=lambda _kind, error: outage.note(error, now()),
     )
     changed = asyncio.Event()
     cache.subscribe(lambda _event, _before: changed.set())
+
+    def look() -> None:
+        check()
+        _say_outage(outage, picture, now())
+
     async with asyncio.TaskGroup() as group:
         running = group.create_task(cache.run())
         try:
-            await _synced(cache, outage)
+            await _synced(cache, outage, check)
             async with asyncio.timeout(timeout_s or None):
-                failed = await _until_decided(cache, keys, changed, outage, quiet)
+                failed = await _until_decided(cache, keys, changed, look, picture, quiet=quiet)
                 why = "failed"
         except TimeoutError:
             why = f"was not done after {timeout_s or 0:g} s"
@@ -132,11 +137,12 @@ async def reasons(
 # Private
 
 
-async def _synced(cache: Cache, outage: Outage) -> None:
+async def _synced(cache: Cache, outage: Outage, check: Callable[[], object]) -> None:
     """Know how things stand, which no time limit of a rollout is about. Raises ApiError."""
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + _OUTAGE_PATIENCE_S
-    while not outage.final and loop.time() < deadline_s:
+    while loop.time() < deadline_s:
+        check()
         try:
             async with asyncio.timeout(_LOOK_AGAIN_S):
                 return await cache.synced()
@@ -146,13 +152,19 @@ async def _synced(cache: Cache, outage: Outage) -> None:
 
 
 async def _until_decided(
-    cache: Cache, keys: Sequence[ObjectKey], changed: asyncio.Event, outage: Outage, quiet: bool
+    cache: Cache,
+    keys: Sequence[ObjectKey],
+    changed: asyncio.Event,
+    look: Callable[[], None],
+    picture: _Picture,
+    *,
+    quiet: bool,
 ) -> list[tuple[ObjectKey, Standing]]:
-    loop, picture = asyncio.get_running_loop(), _Picture()
+    loop = asyncio.get_running_loop()
     with _display(cache, quiet) as show:
         while True:
             changed.clear()
-            _say_outage(outage, picture, loop.time())
+            look()
             standings = {key: _standing(cache, key) for key in keys}
             show(standings, picture)
             open_ = [key for key, standing in standings.items() if standing.state == "progressing"]
@@ -173,7 +185,7 @@ async def _until_decided(
 def _say_outage(outage: Outage, picture: _Picture, now_s: float) -> None:
     """Tell once that the engine is away. Raises its error when it does not come back."""
     lasted_s = outage.lasted_s(now_s)
-    if outage.error and (outage.final or lasted_s > _OUTAGE_PATIENCE_S):
+    if outage.error and lasted_s > _OUTAGE_PATIENCE_S:
         raise outage.error
     if lasted_s > _OUTAGE_TOLD_S and not picture.outage_told:
         click.echo("the engine does not answer; pods keep running, waiting for it …", err=True)

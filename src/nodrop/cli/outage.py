@@ -15,13 +15,11 @@ class Outage:
     """What failing watches say, taken together. Times are of one monotonic clock, in seconds."""
 
     error: ApiError | None = None
-    final: bool = False
     _first_s: float = 0.0
     _last_s: float = 0.0
 
-    def note(self, error: ApiError, now_s: float, *, final: bool = False) -> None:
-        """A watch has failed. ``final``: everything was ended, waiting is of no use."""
-        self.final = final
+    def note(self, error: ApiError, now_s: float) -> None:
+        """A watch has failed."""
         if self.error is None or self.over(now_s):
             self._first_s = now_s
         self.error, self._last_s = error, now_s

@@ -15,7 +15,7 @@ from nodrop.cli.session import (
     USAGE,
     Failure,
     connect,
-    has_ended,
+    engine_of,
     interrupted_as,
     namespace_option,
     runs,
@@ -67,8 +67,8 @@ async def status(
             if no_wait or standing.state == "done":
                 click.echo(standing.message)
                 return FAILED if standing.state == "failed" else 0
-            ended = partial(has_ended, state)
-            failed = await follow(client, [key], timeout_s=timeout_s, ended=ended)
+            check = partial(engine_of, state)
+            failed = await follow(client, [key], timeout_s=timeout_s, check=check)
     say_failed(failed)
     return FAILED if failed else 0
 

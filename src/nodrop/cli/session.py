@@ -129,7 +129,8 @@ def in_state_folder(state: StateDir) -> Iterator[None]:
 
 
 def engine_of(state: StateDir) -> Obj:
-    """What ``engine.json`` says. Raises Failure (3) when no engine has run here."""
+    """What ``engine.json`` says. Raises Failure (3) when no engine has run here, or everything was
+    ended (nodrop down): an engine that is only away leaves the file."""
     try:
         with in_state_folder(state):
             found: Obj = json.loads(state.engine_json.read_text(encoding="utf-8"))
@@ -142,11 +143,6 @@ def engine_of(state: StateDir) -> Obj:
     except ValueError as error:
         raise Failure(f"{state.engine_json} is not valid JSON: {error}", code=UNREACHABLE) from None
     return found
-
-
-def has_ended(state: StateDir) -> bool:
-    """Whether everything was ended (nodrop down): an engine that is only away leaves its file."""
-    return not state.engine_json.exists()
 
 
 @asynccontextmanager

@@ -19,8 +19,8 @@ from nodrop.cli.session import (
     USAGE,
     Failure,
     connect,
+    engine_of,
     first_of,
-    has_ended,
     interrupted_as,
     namespace_option,
     runs,
@@ -319,8 +319,8 @@ async def _follow(
 ) -> list[Failed]:
     from nodrop.cli.follow import follow, say_failed
 
-    ended = partial(has_ended, state)
-    failed = await follow(client, keys, timeout_s=timeout_s, quiet=report.as_json, ended=ended)
+    check = partial(engine_of, state)
+    failed = await follow(client, keys, timeout_s=timeout_s, quiet=report.as_json, check=check)
     report.failures += [{"object": _named(one.key), "lines": list(one.lines)} for one in failed]
     if not report.as_json:
         say_failed(failed)

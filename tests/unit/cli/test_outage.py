@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from nodrop.cli.follow import _Picture, _say_outage, _synced
+from nodrop.cli.follow import _Picture, _synced, _until_decided
 from nodrop.cli.outage import Outage
+from nodrop.cli.session import Failure, engine_of
 from nodrop.client.cache import Cache
 from nodrop.model.errors import ApiError
+from nodrop.statedir import StateDir
 
 AWAY = ApiError(0, "Unreachable", "cannot reach it")
 
@@ -38,13 +42,16 @@ class NeverSynced:
         await asyncio.Event().wait()
 
 
-async def test_an_engine_that_was_ended_is_not_waited_for() -> None:
+async def test_an_engine_that_was_ended_is_not_waited_for(tmp_path: Path) -> None:
     """``nodrop down`` while ``nodrop up`` follows: that went on for a minute after the end."""
-    outage = Outage()
-    outage.note(AWAY, 1.0)
-    _say_outage(outage, _Picture(), 1.5)
-    outage.note(AWAY, 1.5, final=True)
-    with pytest.raises(ApiError, match="cannot reach it"):
-        _say_outage(outage, _Picture(), 1.5)
-    with pytest.raises(ApiError, match="cannot reach it"):
-        await _synced(cast(Cache, NeverSynced()), outage)
+    check = partial(engine_of, StateDir(tmp_path))
+    with pytest.raises(Failure, match="no nodrop engine runs"):
+        await _synced(cast(Cache, NeverSynced()), Outage(), check)
+
+    def look() -> None:
+        check()
+
+    with pytest.raises(Failure, match="no nodrop engine runs"):
+        await _until_decided(
+            cast(Cache, NeverSynced()), (), asyncio.Event(), look, _Picture(), quiet=True
+        )
