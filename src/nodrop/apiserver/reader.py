@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 #: A client that takes nothing for so long, and up to twice that, is cut off: what waits for it
 #: is bounded, and of no use to it any more.
 _TAKEN_WITHIN_S = 60.0
+#: An engine that ends waits so long for whoever has left a part of its answer unread.
+_GOOD_BYE_S = 0.5
 
 
 class Writer(Protocol):
@@ -42,6 +44,12 @@ class Reader:
     async def end(self) -> None:
         self._waiting_since_s = self._loop.time()
         await self._writer.write_eof()
+
+    async def end_in_time(self) -> None:
+        """End the answer as a whole one if the client takes that at once; never raises."""
+        with suppress(TimeoutError, ConnectionResetError):
+            async with asyncio.timeout(_GOOD_BYE_S):
+                await self.end()
 
     @contextmanager
     def or_cut(self, cut: Callable[[], None]) -> Iterator[None]:

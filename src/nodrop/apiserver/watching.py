@@ -100,6 +100,9 @@ class WatchStream:
                 await self._bookmark(reader)
         except ApiError as error:
             await reader.send(self._rendering.event("ERROR", error.to_status()))
+        except asyncio.CancelledError:  # the engine ends, or the client has gone
+            await reader.end_in_time()
+            raise
         await reader.end()
 
     def _start(self, options: ListOptions) -> tuple[tuple[Obj, ...], Revision]:

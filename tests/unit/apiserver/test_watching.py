@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import pytest
 from multidict import MultiDict
 
 from nodrop.apiserver.parameters import list_options
@@ -31,6 +32,7 @@ class Client:
     reads: asyncio.Event = field(default_factory=asyncio.Event)
     taken: list[tuple[float, list[Obj]]] = field(default_factory=list)
     cut_s: float | None = None
+    ended: bool = False
 
     async def write(self, data: bytes) -> None:
         lines = [msgspec.json.decode(line) for line in data.splitlines()]
@@ -42,6 +44,7 @@ class Client:
 
     async def write_eof(self) -> None:
         await self.reads.wait()
+        self.ended = True
 
     def cut(self) -> None:
         self.cut_s = asyncio.get_running_loop().time()
@@ -197,5 +200,22 @@ def test_a_client_that_takes_nothing_is_cut_off_within_two_minutes() -> None:
         assert client.types() == [["ADDED"], ["BOOKMARK"]]
         assert client.cut_s is not None
         assert 60 <= client.cut_s - client.taken[0][0] < 120
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_an_engine_that_ends_ends_the_answer_and_waits_for_nobody(reads: bool) -> None:
+    """A watch that is only cut off looks like a failure to its client."""
+
+    async def scenario() -> None:
+        client, loop = Client(), asyncio.get_running_loop()
+        if reads:
+            client.reads.set()
+        async with watching(client):
+            await asyncio.sleep(30)
+            began_s = loop.time()
+        assert client.ended == reads
+        assert loop.time() - began_s < 1
 
     run_virtual(scenario())
