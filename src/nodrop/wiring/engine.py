@@ -151,12 +151,7 @@ class Engine:
             stack.push_async_callback(parts.server.stop)
             stack.push_async_callback(self._metrics_server.stop)
             everything = await self._serve(
-                parts,
-                keeper,
-                api_port=api_port,
-                ingress=ingress,
-                bind=bind,
-                rehearsal=rehearsal,
+                parts, keeper, api_port=api_port, ingress=ingress, bind=bind, rehearsal=rehearsal
             )
         if everything:
             await end_proxy_and_keeper(parts.proxy, keeper)
