@@ -14,8 +14,8 @@ from bench.engine import free_port
 from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.binary import find_binary, parse_version, version_of
 from nodrop.proxy.haproxy.driver import HAProxy
-from nodrop.proxy.protocol import InFlight, Listener, ProxyFailure, RoutingTable
-from tests.integration.test_proxy_haproxy import ANY, WEB, World, swap, table, world
+from nodrop.proxy.protocol import Backend, InFlight, Listener, ProxyFailure, RoutingTable
+from tests.integration.test_proxy_haproxy import ANY, WEB, World, backend, swap, table, world
 from tests.integration.test_proxy_streams import Lingering
 from tests.unit.proxy.support import Client, Load, Pod
 
@@ -195,6 +195,57 @@ async def test_no_more_than_three_replaced_mains_are_kept_for_their_streams(
     assert proxy.cuts.empty()
     async with asyncio.timeout(20):
         while len(await proxy._processes.retired("proxy-main")) > 3:
+            await proxy.verify()
+            await asyncio.sleep(0.02)
+    for one in sockets:
+        one.close()
+    await proxy.close()
+
+
+async def test_no_more_than_three_replaced_edges_are_kept_for_their_streams(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every new Service replaces the edge. Main tells what a request is: that one goes on."""
+    monkeypatch.setattr("nodrop.proxy.haproxy.retired._SPREAD_S", 0.3)
+    proxy = await world.driver()
+    fast, slow = await Pod("fast").start(), Lingering()
+    old = await slow.start()
+    places = [Listener("127.0.0.1", free_port()) for _ in range(6)]
+
+    async def listen(count: int, pod: Backend) -> None:
+        listeners = dict.fromkeys(places[:count], WEB)
+        await proxy.apply(RoutingTable(pools={WEB: frozenset({pod})}, listeners=listeners))
+
+    await listen(1, old)
+    async with asyncio.TaskGroup() as group:
+        waits, idle = Client(*places[0]), Client(*places[0])
+        patient = group.create_task(waits.request("/poll"))
+        while (await proxy.drain("uid-old", 0)) != InFlight(1):
+            await asyncio.sleep(0.01)
+        sockets: list[WebSocket] = []
+        for count in range(1, 6):
+            await listen(count, backend(fast))
+            sockets.append(await WebSocket.open(places[0].port))
+            if count == 1:
+                assert await idle.request("/") == (200, "fast")
+        await listen(6, backend(fast))
+        assert len(await proxy._processes.retired("proxy-edge")) == 5
+        async with Load(*places[0], clients=2) as load:
+            await proxy.verify()
+            await load.reached(10)
+        assert load.lost == []
+        assert [await one.echoes() for one in sockets] == [False, False, True, True, True]
+        assert await idle.request("/") == (200, "fast")
+        assert not patient.done()
+        slow.close()
+        assert await patient == (200, "done")
+    told = sorted(proxy.cuts.get_nowait() for _ in range(2))
+    assert told[0].startswith("1 long-lived connections of proxy-edge-1 were closed: it was")
+    assert proxy.cuts.empty()
+    for client in (waits, idle):
+        await client.close()
+    async with asyncio.timeout(20):
+        while len(await proxy._processes.retired("proxy-edge")) > 3:
             await proxy.verify()
             await asyncio.sleep(0.02)
     for one in sockets:

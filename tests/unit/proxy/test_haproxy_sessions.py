@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from nodrop.proxy.haproxy.sessions import Kind, Session, count, sessions_of
+from nodrop.proxy.haproxy.sessions import (
+    Kind,
+    Session,
+    count,
+    onward_of,
+    sessions_of,
+    sources_of,
+)
 
 _LINE = (
     "{id}: proto=tcpv4 src=127.0.0.1:55258 fe=web be={be} srv={srv} ts=00 epoch=0 age={age} calls=2"
@@ -67,3 +74,28 @@ def test_only_those_of_the_pod_in_slots_count() -> None:
 def test_ages(age: str, seconds: int) -> None:
     (found,) = sessions_of("uid-1", line("4000000", age=age))
     assert found.age_s == seconds
+
+
+_WHOLE = """\
+0x2d3cf130: [26/Nov/2026:02:56:50.011000] id=0 proto=tcpv4 source=127.0.0.1:42626
+  flags=0x4a, conn_retries=0, conn_exp=<NEVER> conn_et=0x000 srv_conn=0x2d2f1a0, pend_pos=(nil)
+  frontend=services (id=2 mode=tcp), listener=? (id=1) addr=127.9.128.1:80
+  backend=main-services (id=3 mode=tcp) addr=127.0.0.1:48230
+  server=main (id=1) addr=127.0.0.1:39215
+  scf=0x2d3cf6a0 flags=0x00000000 state=EST endp=CONN,0x2d3a1c0,0x10001 sub=1
+0x2d3ce7d0: [26/Nov/2026:02:56:47.001000] id=3 proto=unix_stream source=unix:1
+  flags=0xa, conn_retries=0, conn_exp=<NEVER> conn_et=0x000 srv_conn=(nil), pend_pos=(nil)
+  frontend=GLOBAL (id=0 mode=tcp), listener=? (id=1)
+  backend=<NONE> (id=-1 mode=-)
+  server=<NONE> (id=-1)
+0x2d3cf6c0: [26/Nov/2026:02:56:49.000000] id=1 proto=tcpv4 source=127.0.0.1:42636
+  frontend=services (id=2 mode=tcp), listener=? (id=1) addr=127.9.128.1:80
+  backend=main-services (id=3 mode=tcp) addr=[::1]:48240
+"""
+
+
+def test_where_connections_come_from_and_go_out() -> None:
+    """What the edge sends out is what main gets: by that one finds the other's session."""
+    assert sources_of(line("00")) == {"0x21ae06c0": "127.0.0.1:55258"}
+    assert sources_of("0x7f: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none>") == {}
+    assert onward_of(_WHOLE) == {"0x2d3cf130": "127.0.0.1:48230", "0x2d3cf6c0": "[::1]:48240"}

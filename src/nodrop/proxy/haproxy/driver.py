@@ -44,7 +44,7 @@ from nodrop.proxy.haproxy.plan import (
 )
 from nodrop.proxy.haproxy.processes import MAIN, Process, Processes, connection_limit, fd_numbers
 from nodrop.proxy.haproxy.render import MAPS, MainShape, render_main, render_maps
-from nodrop.proxy.haproxy.retired import RetiredMains
+from nodrop.proxy.haproxy.retired import RetiredProcesses
 from nodrop.proxy.haproxy.slots import owners_of, slot_of_section
 from nodrop.proxy.haproxy.stats import Counters
 from nodrop.proxy.protocol import Applied, InFlight, ProxyFailure, ProxyStats, RoutingTable
@@ -80,7 +80,8 @@ class HAProxy:
     ) -> None:
         self._keeper = keeper
         self._processes = Processes(keeper, folder, sockets, binary)
-        self._edge = Edge(self._processes)
+        self.cuts: asyncio.Queue[str] = asyncio.Queue()
+        self._edge = Edge(self._processes, self._planes, self.cuts)
         self.certificates = Certificates(folder)
         self._files = MainFiles(folder)
         self._tls_port = 0
@@ -88,8 +89,7 @@ class HAProxy:
         self._layout, self._manner = default_layout(slots), manner
         self._log = (str(log_socket or ""), access_log)
         self._main: Process | None = None
-        self._retired = RetiredMains(self._processes, MAIN)
-        self.cuts = self._retired.cuts
+        self._retired = RetiredProcesses(self._processes, MAIN, self.cuts)
         self._knows_table = False
         self.on_lost: Callable[[], None] | None = None  # called when main crashes
         self._admin: AdminSocket | None = None
@@ -141,6 +141,7 @@ class HAProxy:
     async def close(self) -> None:
         """Let go of the processes; they go on serving."""
         await self._retired.close()
+        await self._edge.close()
         await self._hang_up()
 
     async def _hang_up(self) -> None:
@@ -151,7 +152,7 @@ class HAProxy:
     async def stop(self) -> None:
         """End both processes once their connections are over (takes nothing new at once)."""
         async with self._turn:
-            await self._edge.serve((), ())
+            await self._edge.stop()
             for process in await self._processes.running(MAIN):
                 await self._processes.finish(process)
             await self._retired.stop()
@@ -225,6 +226,7 @@ class HAProxy:
             await self._retire_strays()
             alive = await self._edge.alive()
         await self._retired.close_surplus()
+        await self._edge.close_surplus()
         return alive
 
     # Private: everything below holds the turn, but for what the flights ask.

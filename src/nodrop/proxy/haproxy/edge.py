@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from nodrop.keeper.protocol import KeeperFailure
+from nodrop.proxy.haproxy.admin_socket import AdminSocket
+from nodrop.proxy.haproxy.plan import Served
 from nodrop.proxy.haproxy.processes import Process, Processes, connection_limit, fd_numbers
+from nodrop.proxy.haproxy.retired import RetiredProcesses, streams_in
 from nodrop.proxy.haproxy.services import EdgeLane, render_edge
+from nodrop.proxy.haproxy.sessions import Kind, Session, onward_of, sources_of
 from nodrop.proxy.protocol import Listener, ProxyFailure
 
 _EDGE = "proxy-edge"
@@ -28,10 +33,20 @@ def socket_name(listener: Listener) -> str:
 
 
 class Edge:
-    """Keeps one process listening for all Services; older ones end with their connections."""
+    """Keeps one process listening for all Services; older ones end with their connections.
 
-    def __init__(self, processes: Processes) -> None:
+    ``planes`` gives the mains that these pass through. ``cuts`` hears of what had to be closed.
+    """
+
+    def __init__(
+        self,
+        processes: Processes,
+        planes: Callable[[], Awaitable[Sequence[tuple[AdminSocket, Served]]]],
+        cuts: asyncio.Queue[str],
+    ) -> None:
         self._processes = processes
+        self._planes = planes
+        self._retired = RetiredProcesses(processes, _EDGE, cuts, streams=self._streams_of)
         self._main_addresses = ("", "")
         self._current: Process | None = None
         self._held: dict[str, Listener] = {}
@@ -44,8 +59,9 @@ class Edge:
         self._main_addresses = requests, streams
         running = await self._processes.running(_EDGE)
         self._current = running[-1] if running else None
+        await self._retired.find()
         for process in running[:-1]:  # a replacement that was cut short
-            await self._processes.finish(process)
+            await self._retired.add(process)
         try:
             held = await self._processes.keeper.listening()
         except KeeperFailure as error:
@@ -57,7 +73,11 @@ class Edge:
         }
 
     async def alive(self) -> bool:
-        """Whether the process still runs that should; if not, the next ``serve`` starts one."""
+        """Whether the process still runs that should; if not, the next ``serve`` starts one.
+
+        Old ones without connections are ended on the way.
+        """
+        await self._retired.look()
         running = await self._processes.running(_EDGE)
         if self._current is None or self._current in running:
             return True
@@ -93,6 +113,19 @@ class Edge:
             await self._unlisten(name)
         return started
 
+    async def close_surplus(self) -> None:
+        """Of many old processes the oldest lose their streams."""
+        await self._retired.close_surplus()
+
+    async def close(self) -> None:
+        """Let go of the processes; they go on."""
+        await self._retired.close()
+
+    async def stop(self) -> None:
+        """Listen nowhere; all end with their connections."""
+        await self.serve((), ())
+        await self._retired.stop()
+
     async def replace(self) -> None:
         """Hand over to a new process, for another program."""
         if self._current is not None:
@@ -119,8 +152,20 @@ class Edge:
             await admin.close()
             self._current = process
         if old is not None:
-            await self._processes.finish(old)
+            await self._retired.add(old)
         return 1 if shape else 0
+
+    async def _streams_of(self, admin: AdminSocket) -> list[Session]:
+        """The sessions of an edge that main, which knows the requests in them, calls streams."""
+        streams: set[str] = set()
+        for main, _ in await self._planes():
+            answer = await main.ask("show sess")
+            sources = sources_of(answer)
+            streams |= {sources.get(one.id, "") for one in streams_in(answer)}
+        onward = onward_of(await admin.ask("show sess all"))
+        return [
+            Session(id, "", "", Kind.TUNNEL) for id, source in onward.items() if source in streams
+        ]
 
     async def _unlisten(self, name: str) -> None:
         try:

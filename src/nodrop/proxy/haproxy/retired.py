@@ -1,10 +1,11 @@
-"""Main processes that were replaced: they take nothing new and end with their last connection.
+"""Processes that were replaced: they take nothing new and end with their last connection.
 
 One that is merely told to finish (SIGUSR1) can't be told about pods any more: a request on a
 connection that it keeps would go to a pod that has ended since. So a replaced one is not told to
 finish. Its frontends are shut down over its admin socket: it lets go of the listening sockets,
 every answer from then on closes its connection (idle ones are not cut under a request), and its
-servers follow the table like those of the process that serves.
+servers follow the table like those of the process that serves. (An edge has no servers that could
+change; it is kept in the same way so that its streams can be closed.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -81,19 +83,38 @@ class _Retired:
     served: Served = field(default_factory=Served)
 
 
-class RetiredMains:
-    """Those that still have connections. Times are ``loop.time()``, the same for all engines."""
+async def own_streams(admin: AdminSocket) -> Sequence[Session]:
+    """What a main has in hand that does not end by itself soon."""
+    return streams_in(await admin.ask("show sess"))
 
-    def __init__(self, processes: Processes, role: str) -> None:
+
+def streams_in(answer: str) -> list[Session]:
+    """Those of ``show sess``; an answer that has just begun may be over at once."""
+    return [one for one in all_sessions(answer) if _will_last(one)]
+
+
+class RetiredProcesses:
+    """Those of a role that still have connections. Times are ``loop.time()``, the same for all
+    engines. ``streams`` finds the sessions that may be closed where too many processes are left;
+    ``cuts`` is told of what had to be, in words for the user."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        role: str,
+        cuts: asyncio.Queue[str],
+        *,
+        streams: Callable[[AdminSocket], Awaitable[Sequence[Session]]] = own_streams,
+    ) -> None:
         self._processes = processes
         self._role = role
+        self._streams = streams
+        self._cuts = cuts
         self._following: dict[str, _Retired] = {}
         #: Those that can't be told anything → the pods that they may still send requests to.
         self._deaf: dict[str, frozenset[str]] = {}
         self._opening = asyncio.Lock()
         self._rng = random.Random()
-        #: What had to be cut, in words, for who tells it to the user.
-        self.cuts: asyncio.Queue[str] = asyncio.Queue()
 
     async def find(self) -> None:
         """Adopt those that an engine before us has replaced."""
@@ -196,8 +217,7 @@ class RetiredMains:
     async def _close_streams(self, one: _Retired) -> None:
         async def streams() -> list[tuple[AdminSocket, Session]]:
             admin = await self._session(one)
-            found = all_sessions(await admin.ask("show sess"))
-            return [(admin, each) for each in found if _will_last(each)]
+            return [(admin, each) for each in await self._streams(admin)]
 
         with suppress(ProxyFailure):  # whoever can't be asked is looked at by ``look``
             if closed := await close_gradually(streams, _SPREAD_S, self._rng):
@@ -206,7 +226,7 @@ class RetiredMains:
                     f"replaced, and so were {MOST} others since, which are still there"
                 )
                 log.warning("%s", text)
-                self.cuts.put_nowait(text)
+                self._cuts.put_nowait(text)
 
     async def _session(self, one: _Retired) -> AdminSocket:
         async with self._opening:
@@ -252,7 +272,6 @@ class RetiredMains:
 
 
 def _will_last(session: Session) -> bool:
-    """Whether it does not end by itself soon: an answer that has just begun may be over at once."""
     return session.kind is Kind.TUNNEL or (
         session.kind is Kind.ANSWER and session.age_s >= _ANSWER_S
     )

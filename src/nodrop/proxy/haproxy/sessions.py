@@ -40,6 +40,11 @@ _AWAITS_HEAD, _PASSES_BODY = 0x00400000, 0x04000000
 #: The state of a connection to a server that is there.
 _ESTABLISHED = 8
 
+_SOURCE = re.compile(r"^(0x[0-9a-f]+): proto=tcp\S* src=(\S+)", re.MULTILINE)
+#: Everything of a session but its first line is indented.
+_ONWARD = re.compile(
+    r"^(0x[0-9a-f]+): .*\n(?: .*\n)*?  backend=\S+ \([^)]*\) addr=(\S+:\d+)", re.MULTILINE
+)
 _LINE = re.compile(
     r"^(?P<id>0x[0-9a-f]+): .*?\bbe=(?P<be>\S+) srv=(?P<srv>\S+)"
     r"(?:.*? age=(?P<age>\w+))?.*? rp\[f=[^\]]*?\ban=(?P<an>[0-9a-f]+)h"
@@ -60,6 +65,16 @@ def all_sessions(answer: str) -> list[Session]:
         for line in _LINE.finditer(answer)
         if slot_of_section(line["be"]) is not None
     ]
+
+
+def sources_of(answer: str) -> dict[str, str]:
+    """Session → where its connection comes from, by ``show sess``: the edge, not its client."""
+    return dict(_SOURCE.findall(answer))
+
+
+def onward_of(answer: str) -> dict[str, str]:
+    """Session → from where its connection to the server goes out: ``show sess all``."""
+    return dict(_ONWARD.findall(answer))
 
 
 def count(sessions: Iterable[Session], kind: Kind) -> int:
