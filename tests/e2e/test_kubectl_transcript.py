@@ -85,6 +85,7 @@ TRANSCRIPT: tuple[Case, ...] = (
     ("get --raw /readyz?verbose", r"(?s)\[\+\]ping ok.*\[\+\]proxy ok.*readyz check passed", 0),
     # What are these fields?
     ("explain deployment.spec.strategy", r"FIELD|KIND: +Deployment[\s\S]*rollingUpdate", 0),
+    ("explain deployment.spec.minReadySeconds", r"Minimum number of seconds", 0),
     ("explain pod.spec.containers --recursive", r"readinessProbe[\s\S]*httpGet", 0),
     ("explain deployment.spec.nonsense", r"field \"nonsense\" does not exist", 1),
     # Creating

@@ -9,6 +9,7 @@ PATCH operation of that kind with a ``fieldValidation`` query parameter, and the
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from typing import Any
@@ -25,6 +26,7 @@ from nodrop.model.meta import Obj
 
 _GVK = "x-kubernetes-group-version-kind"
 _SWAGGER = "swagger"
+_DESCRIPTIONS = "descriptions.json"
 _REFERENCE = "#/components/schemas/"
 _PATCH_MEDIA_TYPES = (
     "application/json-patch+json",
@@ -51,13 +53,14 @@ class OpenApi:
     def __init__(self, kinds: Catalogue | None = None) -> None:
         """``kinds`` knows the custom ones; what says nothing of them is kept for ever."""
         self._kinds = kinds or Catalogue()
+        #: Compressed: a fifth of what kubectl, which keeps its own copy, asks for once.
         self._documents: dict[str, bytes] = {}
         self._described: tuple[Kind, ...] = ()
         self._custom_documents: dict[str, bytes] = {}
 
     def index(self) -> Obj:
         """``/openapi/v3``. The hash lets kubectl keep what it has."""
-        built_in, custom = _digest(_file()), self._custom_paths()
+        built_in, custom = _digest(_file() + _file(_DESCRIPTIONS)), self._custom_paths()
         digests = dict.fromkeys(_group_paths(), built_in)
         for path in custom:
             digests[path] = _digest(self.document(path) or b"")
@@ -75,8 +78,8 @@ class OpenApi:
         if path not in _group_paths():
             return None
         if path not in self._documents:
-            self._documents[path] = msgspec.json.encode(_build(path))
-        return self._documents[path]
+            self._documents[path] = zlib.compress(msgspec.json.encode(_build(path)))
+        return zlib.decompress(self._documents[path])
 
     def swagger(self) -> bytes:
         """``/openapi/v2`` as JSON: all groups in one document."""
@@ -87,8 +90,9 @@ class OpenApi:
         return swaggerpb.document(msgspec.json.decode(self.swagger()))
 
     def _all(self) -> Iterator[Obj]:
+        """Without what fields are for: who asks for v2 wants to know which there are."""
         for path in dict.fromkeys((*_group_paths(), *self._custom_paths())):
-            yield msgspec.json.decode(self.document(path) or b"")
+            yield _build(path, self._kinds.custom, described=False)
 
     def _custom(self, path: str, build: Callable[[tuple[Kind, ...]], Obj]) -> bytes:
         """A document that tells of custom kinds, kept until one of them changes."""
@@ -115,8 +119,8 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content + GIT_VERSION.encode()).hexdigest()[:32].upper()
 
 
-def _file() -> bytes:
-    return resources.files("nodrop.model").joinpath("openapi.json").read_bytes()
+def _file(name: str = "openapi.json") -> bytes:
+    return resources.files("nodrop.model").joinpath(name).read_bytes()
 
 
 def _group_path(kind: Kind) -> str:
@@ -127,8 +131,10 @@ def _group_paths() -> list[str]:
     return list(dict.fromkeys(_group_path(kind) for kind in (*KINDS, *FORMS)))
 
 
-def _build(path: str, custom: Iterable[Kind] = ()) -> Obj:
+def _build(path: str, custom: Iterable[Kind] = (), *, described: bool = True) -> Obj:
     source = _definitions()
+    if described:
+        _describe(source)
     source |= {_custom_name(kind): openapi_schema(kind) for kind in custom}
     kinds = [kind for kind in (*KINDS, *FORMS, *custom) if _group_path(kind) == path]
     names = {kind: _schema_name(kind, source) for kind in kinds}
@@ -146,6 +152,14 @@ def _build(path: str, custom: Iterable[Kind] = ()) -> Obj:
 def _definitions() -> dict[str, Obj]:
     found: dict[str, Obj] = msgspec.json.decode(_file())["schemas"]
     return found
+
+
+def _describe(source: dict[str, Obj]) -> None:
+    """Add to each definition what it and its fields are for (in place)."""
+    for name, said in msgspec.json.decode(_file(_DESCRIPTIONS))["descriptions"].items():
+        for field, text in said.items():
+            schema = source[name]["properties"][field] if field else source[name]
+            schema["description"] = text
 
 
 def _custom_name(kind: Kind) -> str:

@@ -13,10 +13,11 @@ from nodrop.model.meta import ObjectKey
 FindKind: TypeAlias = Callable[[str, str, str], Kind | None]
 #: Subresources of pods whose connections become streams.
 STREAMED = frozenset({"exec", "attach", "portforward"})
-#: Subresources of pods that clusters have: what a person knows them as.
+#: Subresources that clusters have: what a person knows them as.
 _UNSERVED = {
-    "proxy": "proxy",
-    "ephemeralcontainers": "debug with ephemeral containers",
+    ("pods", "proxy"): "proxy",
+    ("services", "proxy"): "proxy",
+    ("pods", "ephemeralcontainers"): "debug with ephemeral containers",
 }
 
 
@@ -71,8 +72,8 @@ def unserved_feature(path: str) -> str:
     'proxy'
     """
     parts = path.strip("/").split("/")
-    if parts[:3] == ["api", "v1", "namespaces"] and len(parts) >= 7 and parts[4] == "pods":
-        return _UNSERVED.get(parts[6], "")
+    if parts[:3] == ["api", "v1", "namespaces"] and len(parts) >= 7:
+        return _UNSERVED.get((parts[4], parts[6]), "")
     return ""
 
 
