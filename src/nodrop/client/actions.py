@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 from nodrop.events import Reason
-from nodrop.model.meta import Obj, ObjectKey, Revision, Uid
+from nodrop.model.kinds import EVENT, Kind
+from nodrop.model.meta import Obj, ObjectKey, Revision, Uid, object_kind
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
@@ -57,6 +58,18 @@ class Emit:
 
 
 Action: TypeAlias = Create | Update | Patch | Delete | Emit
+
+
+def kind_written(action: Action) -> Kind:
+    """The kind of the object that ``action`` creates, changes or deletes."""
+    match action:
+        case Create(obj) | Update(obj):
+            return object_kind(obj)
+        case Patch(key) | Delete(key):
+            return key.kind
+        case Emit():
+            return EVENT
+    assert_never(action)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Generic, TypeVar
 
 from nodrop.bugs import OnBug, raise_bug
-from nodrop.client.actions import Action, Create, Delete, Emit, Plan
+from nodrop.client.actions import Action, Create, Delete, Emit, Plan, kind_written
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import Client, WatchEvent
 from nodrop.clock import Clock
 from nodrop.controllers.interface import Controller, Observer, Outcome, Unobserved, Watch
 from nodrop.model.errors import ApiError, conflict
+from nodrop.model.kinds import Kind
 from nodrop.model.meta import Obj, ObjectKey, Uid, key_of, labels_of, object_kind, revision_of
 
 log = logging.getLogger(__name__)
@@ -161,21 +163,21 @@ class _Runner(Generic[S]):
     clock: Clock
     trace: Trace
     queue: WorkQueue
+    watches: Mapping[Kind, Sequence[Watch]]
     on_bug: OnBug = raise_bug
     observer: Observer = field(default_factory=Unobserved)
 
     def on_event(self, event: WatchEvent, before: Obj | None) -> None:
         """Cache subscriber: queue the keys that the changed object concerns, before and after."""
-        kind = object_kind(event.obj)
-        for watch in self.controller.watches:
-            if watch.kind == kind:
-                for obj in _versions(event.obj, before):
-                    self._add_all(watch, obj)
+        for watch in self.watches.get(object_kind(event.obj), ()):
+            for obj in _versions(event.obj, before):
+                self._add_all(watch, obj)
 
     def look_at_everything(self) -> None:
-        for watch in self.controller.watches:
-            for obj in self.cache.list(watch.kind):
-                self._add_all(watch, obj)
+        for kind, watches in self.watches.items():
+            for watch in watches:
+                for obj in self.cache.list(kind):
+                    self._add_all(watch, obj)
 
     async def resync(self, every_s: float) -> None:
         while True:
@@ -241,15 +243,16 @@ class _Runner(Generic[S]):
         applied = _Applied()
         if plan.only_if_gone and not await self._all_gone(plan.only_if_gone, applied):
             return applied
-        for number, batch in enumerate(batches(plan.actions)):
+        for number, (_, of_one_kind) in enumerate(groupby(plan.actions, kind_written)):
             if number:
                 await asyncio.sleep(0)  # whoever waits for what was just written goes first
-            for outcome in await self._apply_batch(batch):
-                self._note(outcome, applied)
-                for action in self.controller.follow_up(snapshot, outcome):
-                    self._note(await self._apply_one(action), applied)
-            if applied.error is not None:
-                break
+            for batch in batches(tuple(of_one_kind)):
+                for outcome in await self._apply_batch(batch):
+                    self._note(outcome, applied)
+                    for action in self.controller.follow_up(snapshot, outcome):
+                        self._note(await self._apply_one(action), applied)
+                if applied.error is not None:
+                    return applied
         return applied
 
     async def _all_gone(self, expected: Iterable[tuple[ObjectKey, Uid]], applied: _Applied) -> bool:
@@ -348,8 +351,9 @@ async def run_controller(
     missing owners and missing pods.
     """
     queue = WorkQueue(patience_s=patience_s)
+    watches = _by_kind(controller.watches)
     runner = _Runner(
-        controller, cache, client, clock, trace, queue, on_bug, observer or Unobserved()
+        controller, cache, client, clock, trace, queue, watches, on_bug, observer or Unobserved()
     )
     await cache.synced()
     cache.subscribe(runner.on_event)
@@ -362,6 +366,13 @@ async def run_controller(
     finally:
         cache.unsubscribe(runner.on_event)
         runner.queue.close()
+
+
+def _by_kind(watches: Iterable[Watch]) -> dict[Kind, list[Watch]]:
+    found: dict[Kind, list[Watch]] = {}
+    for watch in watches:
+        found.setdefault(watch.kind, []).append(watch)
+    return found
 
 
 def _versions(after: Obj, before: Obj | None) -> tuple[Obj, ...]:

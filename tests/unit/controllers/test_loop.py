@@ -18,7 +18,7 @@ from nodrop.controllers.interface import Outcome, Watch
 from nodrop.controllers.loop import WorkQueue, batches, run_controller
 from nodrop.events import Reason
 from nodrop.model.errors import ApiError, conflict, not_found
-from nodrop.model.kinds import CONFIGMAP, Kind
+from nodrop.model.kinds import CONFIGMAP, SECRET, Kind
 from nodrop.model.meta import Obj, ObjectKey, Revision, Uid, key_of
 from nodrop.sim.loop import run_virtual
 
@@ -188,6 +188,30 @@ async def test_garbage_is_not_collected_on_the_cache_s_word_alone() -> None:
     await run_until_reached(controller, client)
     assert decide is not guarded
     assert client.applied == []
+
+
+async def test_whoever_waits_for_one_kind_goes_before_the_next_kind_is_written() -> None:
+    """The proxy waits for EndpointSlices: all of a plan, but not for the Endpoints after them."""
+    written = asyncio.Event()
+
+    class TellingClient(FakeClient):
+        async def apply(self, action: Action) -> Obj | None:
+            written.set()
+            return await super().apply(action)
+
+    client, controller = TellingClient({KEY: config("a")}), CountTo(1)
+    after = ObjectKey(SECRET, "default", "c")
+
+    def several(_snapshot: Obj) -> Plan:
+        controller.reached.set()
+        return Plan((Delete(KEY), Delete(OTHER), Delete(after)))
+
+    controller.decide = several  # type: ignore[method-assign]  # watched from outside
+    client.deliver.set()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run_until_reached(controller, client))
+        await written.wait()
+        assert client.applied == [Delete(KEY), Delete(OTHER)]
 
 
 async def test_a_key_waits_once_and_is_never_worked_on_twice_at_the_same_time() -> None:

@@ -48,7 +48,7 @@ class GarbageController:
 
     @property
     def watches(self) -> tuple[Watch, ...]:
-        return self._watches  # made once: asked for at every event
+        return self._watches
 
     def read(self, cache: Cache, key: ObjectKey, now: datetime) -> Snapshot | None:
         obj = cache.get(key)
