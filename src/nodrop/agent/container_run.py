@@ -17,6 +17,7 @@ from nodrop.agent.observer import HookName
 from nodrop.agent.plan.probes import (
     ProbeKind,
     ProbeState,
+    Target,
     awaits_first,
     door_of,
     first_state,
@@ -229,12 +230,18 @@ class ContainerRun:
         if self._adopted:  # spread the first probes of all pods after a restart of the engine
             share = zlib.crc32(f"{self.state.id}/{kind}".encode()) / 2**32
             await asyncio.sleep(share * probe.period_s)
+        target = target_of(
+            probe.handler,
+            container=self.state.id,
+            pod_ip=self._pod.ip,
+            ports=self._container.ports,
+        )
         state = first_state(kind, self._readiness if kind == "readiness" else None)
         turn = first_turn(loop.time())
         while not self._probing_is_over(kind):
             again = passed = False
             if is_due(probe, loop.time() - self._started_s):
-                result = await self._ask(kind, probe, early=turn.early)
+                result = await self._ask(kind, probe, target, early=turn.early)
                 if self._probing_is_over(kind):
                     return
                 if is_outcome(turn, result.outcome, loop.time()):
@@ -259,13 +266,9 @@ class ContainerRun:
             return True
         return kind != "readiness" and self._pod.terminating.is_set()
 
-    async def _ask(self, kind: ProbeKind, probe: Probe, *, early: bool) -> ProbeResult:
-        target = target_of(
-            probe.handler,
-            container=self.state.id,
-            pod_ip=self._pod.ip,
-            ports=self._container.ports,
-        )
+    async def _ask(
+        self, kind: ProbeKind, probe: Probe, target: Target, *, early: bool
+    ) -> ProbeResult:
         prober, loop = self._pod.host.prober, asyncio.get_running_loop()
         if early and (door := door_of(target)) != target:
             knocked = await prober.probe(door, timeout_s=probe.timeout_s)

@@ -85,7 +85,7 @@ def controller_reference(owner: Obj) -> Obj:
 
 def format_time(when: datetime) -> str:
     """``2026-11-23T10:00:00Z``: cut, not rounded, to whole seconds as upstream does."""
-    return when.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return when.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def format_micro_time(when: datetime) -> str:
