@@ -128,12 +128,12 @@ def _existing(path: Path, obj: Obj) -> Path:
     """The part of a path that is in the object: what is missing has no place of its own."""
     here: object = obj
     for number, step in enumerate(path):
-        if isinstance(here, list) and isinstance(step, int) and step < len(here):
+        if isinstance(here, dict) and step in here:
             here = here[step]
-        elif isinstance(here, dict) and step in here:
-            here = here[step]
-        else:
+            continue
+        if not (isinstance(here, list) and isinstance(step, int) and step < len(here)):
             return path[:number]
+        here = here[step]
     return path
 
 
