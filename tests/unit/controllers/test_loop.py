@@ -202,7 +202,7 @@ async def test_whoever_waits_for_one_kind_goes_before_the_next_kind_is_written()
     client, controller = TellingClient({KEY: config("a")}), CountTo(1)
     after = ObjectKey(SECRET, "default", "c")
 
-    def several(_snapshot: Obj) -> Plan:
+    def several(snapshot: Obj) -> Plan:
         controller.reached.set()
         return Plan((Delete(KEY), Delete(OTHER), Delete(after)))
 
