@@ -74,7 +74,9 @@ def runs(main: Callable[..., Awaitable[int | None]]) -> Callable[..., None]:
     @functools.wraps(main)
     def run(**arguments: Any) -> None:
         try:
-            code = asyncio.run(_awaited(main(**arguments)))
+            with asyncio.Runner() as runner:
+                runner.get_loop()  # makes it: Ctrl-C meanwhile leaves no coroutine behind
+                code = runner.run(_awaited(main, arguments))
         except KeyboardInterrupt:
             end(Interrupted(""))
         except (BrokenPipeError, Failure, ApiError, BrokenManifest, ExceptionGroup) as error:
@@ -201,5 +203,7 @@ def _keeper_runs(state: StateDir) -> bool:
     return str(state.keeper).encode() in command
 
 
-async def _awaited(result: Awaitable[int | None]) -> int | None:
-    return await result
+async def _awaited(
+    main: Callable[..., Awaitable[int | None]], arguments: dict[str, Any]
+) -> int | None:
+    return await main(**arguments)

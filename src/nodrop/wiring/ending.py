@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _ASK_KEEPER_EVERY_S = 1.0
 _KEEPER_IS_GONE_AFTER = 3
 _PROXY_ENDS_WITHIN_S = 5.0
+_TRY_AGAIN_S = 1.0
 
 
 async def keeper_gone(keeper: Keeper, *, every_s: float = _ASK_KEEPER_EVERY_S) -> KeeperFailure:
@@ -59,7 +60,8 @@ async def end_pods(cache: Cache, client: Client, *, grace_s: int | None = None) 
     """Delete every pod, with its own grace period or ``grace_s``, and wait until all have ended.
 
     A pod that comes meanwhile (from a client's request, say) is deleted as it is seen. A pod that
-    a finalizer holds has ended when its grace period is 0: the object stays.
+    a finalizer holds has ended when its grace period is 0: the object stays. What can't be written
+    (a full disk) is tried again: pods that nobody ends would outlive their engine.
     """
     changed = asyncio.Event()
 
@@ -72,29 +74,32 @@ async def end_pods(cache: Cache, client: Client, *, grace_s: int | None = None) 
         pods: Sequence[Obj] = (await client.list(POD)).items  # those the cache has not seen, too
         while True:
             changed.clear()
-            for pod in pods:
-                if (uid := pod["metadata"]["uid"]) not in asked:
+            new = {pod["metadata"]["uid"]: pod for pod in pods}
+            for uid, pod in new.items():
+                if uid not in asked and await _delete(pod, cache, client, grace_s):
                     asked.add(uid)
-                    await _delete(pod, cache, client, grace_s)
             pods = cache.list(POD)
             if all(_has_ended(pod) for pod in pods):
                 return
-            await changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TRY_AGAIN_S if new.keys() - asked else None):
+                    await changed.wait()
             pods = cache.list(POD)
     finally:
         cache.unsubscribe(look)
 
 
-async def _delete(pod: Obj, cache: Cache, client: Client, grace_s: int | None) -> None:
-    """Delete it, and wait until the cache knows."""
+async def _delete(pod: Obj, cache: Cache, client: Client, grace_s: int | None) -> bool:
+    """Delete it, and wait until the cache knows; returns whether that could be done."""
     try:
         written = await client.apply(Delete(key_of(pod), grace_period_s=grace_s))
     except ApiError as error:
         if error.code != 404:
-            raise
-    else:
-        if written is not None:
-            await cache.wait_seen(written)
+            log.warning("pod %s can't be ended: %s; trying again", key_of(pod).name, error)
+        return error.code == 404
+    if written is not None:
+        await cache.wait_seen(written)
+    return True
 
 
 async def end_proxy_and_keeper(proxy: HAProxy, keeper: Keeper) -> None:

@@ -11,11 +11,13 @@ import pytest
 from nodrop.client.actions import Action
 from nodrop.client.protocol import Client, Page
 from nodrop.keeper.protocol import Keeper, KeeperFailure
+from nodrop.model.errors import ApiError
 from nodrop.model.kinds import POD, Kind
 from nodrop.model.meta import Obj
 from nodrop.proxy.haproxy.driver import HAProxy
 from nodrop.proxy.protocol import ProxyFailure
 from nodrop.statedir import StateDir
+from nodrop.wiring import ending
 from nodrop.wiring.ending import _has_ended, end_pods, end_proxy_and_keeper, keeper_gone
 from nodrop.wiring.engine import Engine
 from nodrop.wiring.enginefile import EngineFile
@@ -111,6 +113,32 @@ async def test_a_pod_that_is_made_meanwhile_ends_too() -> None:
         assert (await running.client.list(POD)).items == ()
 
 
+class FullDisk:
+    """A client that can't write at first."""
+
+    def __init__(self, running: Running) -> None:
+        self._running, self._full = running, True
+
+    async def list(self, kind: Kind) -> Page:
+        return await self._running.client.list(kind)
+
+    async def apply(self, action: Action) -> Obj | None:
+        if self._full:
+            self._full = False
+            raise ApiError(500, "InternalError", "the disk is full")
+        return await self._running.client.apply(action)
+
+
+async def test_a_full_disk_does_not_leave_pods_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine ended in a traceback, and its pods went on."""
+    monkeypatch.setattr(ending, "_TRY_AGAIN_S", 0.01)
+    async with engine() as running:
+        await running.write(pod("web"))
+        async with asyncio.timeout(10):
+            await end_pods(running.cache, cast(Client, FullDisk(running)), grace_s=0)
+        assert (await running.client.list(POD)).items == ()
+
+
 async def test_who_asks_for_more_when_the_control_plane_is_about_to_go_asks_too_late(
     tmp_path: Path,
 ) -> None:
@@ -123,7 +151,7 @@ async def test_who_asks_for_more_when_the_control_plane_is_about_to_go_asks_too_
         base_dir=tmp_path,
         environment={},
     )
-    ending = Engine(options)
-    ending.stop()
-    decided = ending._until_stopped(cast(Parts, None), {}, cast(EngineFile, None), grace_s=None)
+    stopped = Engine(options)
+    stopped.stop()
+    decided = stopped._until_stopped(cast(Parts, None), {}, cast(EngineFile, None), grace_s=None)
     assert await decided is False
