@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -21,6 +23,8 @@ from nodrop.plan.run import Change, play
 from nodrop.plan.spans import Course
 from nodrop.plan.world import PlanApi
 from tests.system.harness import HELLO, Engine, Watching, apply, hello, is_ready, write
+
+_NAP_S = 0.01
 
 
 @dataclass
@@ -73,6 +77,26 @@ def covered_s(intervals: list[tuple[float, float]]) -> float:
     return total_s
 
 
+@asynccontextmanager
+async def lateness() -> AsyncIterator[list[float]]:
+    """By how many seconds naps beside the block took longer: the part of it that others had."""
+    late_s: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def nap() -> None:
+        while True:
+            asked_s = loop.time()
+            await asyncio.sleep(_NAP_S)
+            late_s.append(loop.time() - asked_s - _NAP_S)
+
+    task = asyncio.ensure_future(nap())
+    try:
+        yield late_s
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 def scalings(messages: list[str]) -> list[tuple[str, str]]:
     """(up or down, "to N from M") of what a Deployment's controller did, in order."""
     found = []
@@ -113,8 +137,9 @@ async def test_a_plan_and_the_real_rollout_agree(
 ) -> None:
     """Same decisions in the same order; the same duration within 10 % or 0.5 s.
 
-    How long programs take to start and to end on this machine now is measured in the real run
-    and assumed in the plan: what is compared is what nodrop itself does.
+    And what a busy machine has kept from this process, as it does from nodrop's. How long programs
+    take to start and to end on this machine now is measured in the real run and assumed in the
+    plan: what is compared is what nodrop itself does.
     """
     rolling = {"maxSurge": surge, "maxUnavailable": unavailable}
     spec = {"strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}
@@ -125,8 +150,9 @@ async def test_a_plan_and_the_real_rollout_agree(
         times = Times(watching)
         for pod in watching.pods():
             times._note(WatchEvent("ADDED", pod, watching.cache.seen(POD)), None)
-        await asyncio.to_thread(engine.run, "up", new, "--no-wait")
-        await watching.until(lambda: watching.rolled_out("v2"))
+        async with lateness() as late_s:
+            await asyncio.to_thread(engine.run, "up", new, "--no-wait")
+            await watching.until(lambda: watching.rolled_out("v2"))
         events = list(watching.history)
     real_new, real_old = times.of("v2"), times.of("v1")
     startups = tuple(life.seen["ready"] - life.seen["started"] for life in real_new)
@@ -176,7 +202,8 @@ async def test_a_plan_and_the_real_rollout_agree(
     real_starting_s = covered_s([(life.seen["created"], life.seen["ready"]) for life in real_new])
     plan_starting_s = covered_s([(p.created_s, p.ready_s or 0) for p in plan_new])
     differ_s = abs((real_s - real_starting_s) - (plan_s - plan_starting_s))
-    assert differ_s <= max(0.5, 0.1 * real_s), (real_s, plan_s, real_starting_s, plan_starting_s)
+    allowed_s = max(0.5, 0.1 * real_s) + sum(late_s)
+    assert differ_s <= allowed_s, (real_s, plan_s, real_starting_s, plan_starting_s)
 
 
 async def test_a_plan_against_what_runs_touches_nothing_and_explain_tells_why(
