@@ -67,13 +67,13 @@ class PodEnding:
         """
         streams, containers = False, self._containers
         assert containers is not None
-        for container in containers.everyone:
-            if container.running is not None:
-                name = container.container.name
-                await self._context.emit("Normal", Reason.KILLING, f"Stopping container {name}")
-        if self._host.settings.acknowledged and self._context.ip:
-            left = await (self._withdraw(budget_s=0) if withdrawn else self._drain())
-            streams = left is not None and left.streams > 0
+        acknowledged = self._host.settings.acknowledged and bool(self._context.ip)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._say_killing(containers))  # traffic doesn't wait for that
+            if acknowledged:
+                left = await (self._withdraw(budget_s=0) if withdrawn else self._drain())
+                streams = left is not None and left.streams > 0
+        if acknowledged:
             await containers.note_withdrawn()
             await self._context.tell(Reason.WITHDRAWN, "Gets no more requests")
         self._stopping = True
@@ -83,6 +83,12 @@ class PodEnding:
             await asyncio.wait({lives})
             if closing is not None:
                 closing.cancel()
+
+    async def _say_killing(self, containers: PodContainers) -> None:
+        for container in containers.everyone:
+            if container.running is not None:
+                name = container.container.name
+                await self._context.emit("Normal", Reason.KILLING, f"Stopping container {name}")
 
     async def _close_streams(self) -> None:
         """Close what the application has not ended when the streams' time is over.

@@ -268,18 +268,22 @@ class HAProxy:
         return f"{self._layout} {','.join(self._main_sockets)} log={written} {_FRONTENDS}"
 
     async def _change(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
-        """New pods first, before the files, which take a moment; whoever leaves goes last."""
+        """New pods first, whoever leaves last, and then the files, which take a moment.
+
+        A HAProxy that crashes before they are written comes back with the table before, of which
+        nobody was told yet that it is gone.
+        """
         change = diff_servers(self._served, table, placed, self._layout)
         refusal = await refusal_of(admit(admin, self._served, change))
         maps = plan_maps(self._served.maps, render_maps(table, placed))
         only_more = not (change.after or maps) and placed == self._placed
-        await self._write_files(table, placed, wait=not only_more)
         if refusal is None:
             refusal = await refusal_of(admin.replace_maps(maps, self._served.maps))
         if refusal is None:
             refusal = await refusal_of(self.certificates.bring(admin, table.certificates))
         # Who must leave leaves all the same.
         await admin.execute(change.after)
+        await self._write_files(table, placed, wait=not only_more)
         if refusal is not None:
             raise refusal
         self._served.servers = change.servers

@@ -46,6 +46,7 @@ class MainFiles:
 
     folder: Path
     _written: dict[str, str] = field(default_factory=dict)
+    _authorities: set[str] | None = None  # those kept last; before that any may be there
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "files"))
 
     def write(self, texts: Mapping[str, str]) -> None:
@@ -73,11 +74,15 @@ class MainFiles:
 
     def _keep(self, texts: Mapping[str, str]) -> None:
         self._write(texts)
+        named = {name for name in texts if name.startswith(f"{AUTHORITY_FOLDER}/")}
+        if named == self._authorities:
+            return
         for path in (self.folder / AUTHORITY_FOLDER).glob("*.pem"):
             if (name := f"{AUTHORITY_FOLDER}/{path.name}") not in texts:
                 self._written.pop(name, None)
                 with suppress(OSError):  # one too many does no harm
                     path.unlink()
+        self._authorities = named
 
     def _write(self, texts: Mapping[str, str]) -> None:
         for name, text in texts.items():
