@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -248,6 +249,7 @@ class Engine:
             tasks = {name: group.create_task(work, name=name) for name, work in parts.work()}
             tasks["addresses"] = group.create_task(following, name="addresses")
             await parts.cache.synced()
+            gc.freeze()  # what is there now stays: no later collection looks through all of it
             info = await file.write()
             tasks["engine.json"] = group.create_task(file.keep(parts.proxies_changed))
             tasks["adoption"] = group.create_task(announce_adoption(parts, file))
