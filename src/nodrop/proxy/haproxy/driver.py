@@ -268,11 +268,8 @@ class HAProxy:
         return f"{self._layout} {','.join(self._main_sockets)} log={written} {_FRONTENDS}"
 
     async def _change(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
-        """New pods first, whoever leaves last, and then the files, which take a moment.
-
-        A HAProxy that crashes before they are written comes back with the table before, of which
-        nobody was told yet that it is gone.
-        """
+        """New pods first, then whoever leaves, and then the files, which take a moment: whom a crash
+        before them brings back was not acknowledged as gone yet."""
         change = diff_servers(self._served, table, placed, self._layout)
         refusal = await refusal_of(admit(admin, self._served, change))
         maps = plan_maps(self._served.maps, render_maps(table, placed))
