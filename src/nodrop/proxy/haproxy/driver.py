@@ -268,7 +268,7 @@ class HAProxy:
         return f"{self._layout} {','.join(self._main_sockets)} log={written} {_FRONTENDS}"
 
     async def _change(self, admin: AdminSocket, table: RoutingTable, placed: Placed) -> None:
-        """New pods first, then whoever leaves, and then the files, which take a moment: whom a crash
+        """New pods first, then whoever leaves, then the files, which take a moment: whom a crash
         before them brings back was not acknowledged as gone yet."""
         change = diff_servers(self._served, table, placed, self._layout)
         refusal = await refusal_of(admit(admin, self._served, change))
