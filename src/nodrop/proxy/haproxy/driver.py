@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 _SERVICES_SOCKET, _STREAMS_SOCKET = "proxy/services", "proxy/streams"
 #: Changes with the frontends and maps: a main that an older nodrop started is replaced.
-_FRONTENDS = "frontends=5"
+_FRONTENDS = "frontends=6"
 _TRIES = 5
 
 

@@ -91,9 +91,16 @@ def render_logging(*, whole: bool) -> list[str]:
 
 
 def with_logging(lines: Iterable[str], logging: Sequence[str]) -> list[str]:
-    """The sections ``lines``, with ``logging`` at the head of every HTTP frontend."""
+    """The sections ``lines``, with ``logging`` before the HTTP rules of every HTTP frontend."""
     heads = {f"frontend {name}" for name in HTTP_FRONTENDS}
-    return [found for line in lines for found in (line, *(logging if line in heads else ()))]
+    found, waiting = [], False
+    for line in lines:
+        waiting = waiting or line in heads
+        if waiting and line.startswith("  http-request "):
+            found += logging
+            waiting = False
+        found.append(line)
+    return found
 
 
 def parse_line(text: str) -> Line | None:
