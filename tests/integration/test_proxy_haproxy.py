@@ -352,6 +352,8 @@ HOSTS = {
     ("a.wild.example", "/w/x"): "wild",
     ("a.b.wild.example", "/w/x"): "any",
     ("wild.example", "/w"): "any",
+    ("part.example", "/api/x"): "prefix",
+    ("part.example:80", "/w"): "default",
     ("a.wild.example", "/elsewhere"): "default",
     ("other.example", "/w"): "any",
     ("other.example", "/"): "default",
@@ -365,6 +367,7 @@ async def test_hosts_and_paths_choose_the_pool(world: World) -> None:
         Route("shop.example", "/", False): "shop",
         Route("shop.example", "/api", False): "prefix",
         Route("shop.example", "/api", True): "exact",
+        Route("part.example", "/api", False): "prefix",
         Route("*.wild.example", "/w", False): "wild",
         Route("", "/w", False): "any",
     }
@@ -382,12 +385,12 @@ async def test_hosts_and_paths_choose_the_pool(world: World) -> None:
         assert await client.request(path) == (200, expected), (host, path)
         await client.close()
     await proxy.apply(RoutingTable(pools, routing.routes, None))
-    client = Client("127.0.0.1", world.port, "other.example")
-    assert await client.request("/nothing") == (
-        404,
-        "nodrop: no Ingress rule for other.example/nothing\n",
-    )
-    await client.close()
+    for host, path in (("other.example", "/nothing"), ("part.example", "/w")):
+        client = Client("127.0.0.1", world.port, host)
+        nothing = f"nodrop: no Ingress rule for {host}{path}\n"
+        for method in ("GET", "POST"):
+            assert await client.request(path, method) == (404, nothing)
+        await client.close()
     await proxy.close()
 
 

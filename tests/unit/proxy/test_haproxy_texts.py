@@ -20,8 +20,8 @@ from nodrop.proxy.haproxy.plan import (
 from nodrop.proxy.haproxy.processes import fd_numbers
 from nodrop.proxy.haproxy.render import MainShape, render_main, render_map, render_maps
 from nodrop.proxy.haproxy.services import SERVICES, STREAMS, EdgeLane, render_edge
-from nodrop.proxy.haproxy.slots import pod_of_server, server_name
-from nodrop.proxy.haproxy.web import HOSTS, PATHS, PATHS_TLS, WILDCARDS
+from nodrop.proxy.haproxy.slots import pod_of_server, server_name, slot_of_section
+from nodrop.proxy.haproxy.web import PATHS, PATHS_TLS, WILDCARDS
 from nodrop.proxy.protocol import (
     Backend,
     Listener,
@@ -54,6 +54,7 @@ PATH_ENTRIES = {
     "a.example/": "s0",
     "a.example/x/#": "s1",
     "*.w.example/y/": "s1",
+    "*.w.example/": "s1",  # its other paths: the default backend, never the rules for any host
     "*/": "s0",
     "DEFAULT/": "s1",
 }
@@ -66,12 +67,18 @@ def test_maps() -> None:
         HEADERS: {},
         PATHS: PATH_ENTRIES,
         PATHS_TLS: PATH_ENTRIES,
-        HOSTS: {"a.example": "a.example"},
         WILDCARDS: {"w.example": "*.w.example"},
         SERVICES: {"127.9.1.1:80": "s0", "*:30080": "s0"},
         STREAMS: {},
     }
     assert render_map({"b": "2", "a": "1"}) == "a 1\nb 2\n"
+
+
+def test_a_host_with_rules_answers_its_other_paths_itself() -> None:
+    routes = {Route("a.example", "/x", False): WEB, Route("", "/", False): API}
+    maps = render_maps(RoutingTable(routes=routes), PLACED)
+    assert maps[PATHS] == {"a.example/x/": "s0", "a.example/": "s-", "*/": "s1"}
+    assert slot_of_section("s-") is None
 
 
 def test_main_lists_the_present_servers_of_every_slot() -> None:

@@ -13,11 +13,15 @@ def quote(text: str) -> str:
 
 
 def render_global(admin_socket: str, max_connections: int) -> list[str]:
-    """The ``global`` section."""
+    """The ``global`` section.
+
+    Our patterns are few or stand in trees: HAProxy's cache of matches costs more than it saves.
+    """
     return [
         "global",
         f"  stats socket {quote('unix@' + admin_socket)} mode 600 level admin",
         "  stats timeout 1d",
+        "  tune.pattern.cache-size 0",
         f"  maxconn {max_connections}",
         f"  hard-stop-after {HARD_STOP}",
     ]

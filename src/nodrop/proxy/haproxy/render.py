@@ -22,11 +22,11 @@ from nodrop.proxy.haproxy.services import (
     streams_map,
 )
 from nodrop.proxy.haproxy.slots import render_slots
-from nodrop.proxy.haproxy.web import HOSTS, PATHS, PATHS_TLS, WILDCARDS, render_web, web_maps
+from nodrop.proxy.haproxy.web import PATHS, PATHS_TLS, WILDCARDS, render_web, web_maps
 from nodrop.proxy.protocol import RoutingTable
 
 #: All maps: files relative to the folder that HAProxy runs in.
-MAPS = (REWRITES, COOKIES, HEADERS, PATHS, PATHS_TLS, HOSTS, WILDCARDS, SERVICES, STREAMS)
+MAPS = (REWRITES, COOKIES, HEADERS, PATHS, PATHS_TLS, WILDCARDS, SERVICES, STREAMS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

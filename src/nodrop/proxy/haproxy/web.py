@@ -11,6 +11,9 @@ an Exact path is longer than the equal Prefix. ``#`` can't be part of a request'
 
 What it finds is a slot (``s7``), and the request is on its way; or the record of a route with
 options, which are carried out by rules that other requests never reach: see options.py.
+
+A host with rules but none for every path has what answers its other paths under ``shop.example/``:
+the default backend, or no slot at all. So whatever finds nothing is another host's.
 """
 
 from __future__ import annotations
@@ -24,12 +27,13 @@ from nodrop.proxy.protocol import UNMATCHED, Route, RoutingTable
 #: File names of the maps, relative to the folder that HAProxy runs in. HTTP and HTTPS have their
 #: own paths, since a redirect and the like concern only one of them.
 PATHS, PATHS_TLS = "paths.map", "paths-tls.map"
-HOSTS, WILDCARDS = "hosts.map", "wildcards.map"
+WILDCARDS = "wildcards.map"
 #: The certificates by SNI, and the folder of their files.
 CERTIFICATES, CERTIFICATE_FOLDER = "certificates.list", "tls"
 
 _ANY = "*"
 _DEFAULT = "DEFAULT"  # hosts are looked up in lower case
+_NO_SLOT = "s-"  # looks like one; there is no such section
 
 
 def render_web(fds: Iterable[int], tls_fds: Iterable[int], tls_port: int) -> list[str]:
@@ -53,12 +57,10 @@ def render_web(fds: Iterable[int], tls_fds: Iterable[int], tls_port: int) -> lis
 
 def web_maps(table: RoutingTable, slots: Slots) -> dict[str, dict[str, str]]:
     """The contents of the maps: file name → key → value."""
-    hosts = {route.host for route in table.routes if route.host}
-    wildcards = {host for host in hosts if host.startswith("*.")}
+    wildcards = {route.host for route in table.routes if route.host.startswith("*.")}
     return {
         PATHS: _paths(table, slots, tls=False),
         PATHS_TLS: _paths(table, slots, tls=True),
-        HOSTS: {host: host for host in hosts - wildcards},
         WILDCARDS: {host.removeprefix("*."): host for host in wildcards},
     }
 
@@ -103,8 +105,9 @@ def _rules(paths: str, redirect: list[str]) -> list[str]:
 
     One lookup answers a host with rules: fewer and cheaper steps than variables set one by one
     (measured). Then: the wildcard above it, rules for any host, the default backend. A host that
-    has rules of its own never falls back to another's. The rules for any host are asked apart
-    where there is no wildcard to ask for: without a Host header, or a dot in it. ``allow`` ends
+    has rules of its own never falls back to another's: its first lookup finds something. The rules
+    for any host are asked apart where there is no wildcard to ask for: without a Host header, or a
+    dot in it. ``allow`` ends
     the rules for a request that has found a slot: it pays for nothing that comes after.
     """
     by_path = f"concat(,txn.path,/#),map_beg({paths}),set-var(txn.slot)"
@@ -113,11 +116,8 @@ def _rules(paths: str, redirect: list[str]) -> list[str]:
         "  http-request set-var(txn.path) path",
         f"  http-request allow if {{ '{_HOST},set-var(txn.host),{by_path}' -m beg s }}",
         f"  http-request allow if {_LOST}"
-        f" !{{ var(txn.host),map_str({HOSTS}),set-var(txn.own) -m found }}"
-        f" {{ 'var(txn.host),field(2,.,0),map_str({WILDCARDS},{_ANY}),set-var(txn.group),{by_path}'"
-        " -m beg s }",
-        f"  http-request allow if {_LOST} !{{ var(txn.own) -m found }}"
-        f" !{{ var(txn.group) -m found }} {{ 'str({_ANY}),{by_path}' -m beg s }}",
+        f" {{ 'var(txn.host),field(2,.,0),map_str({WILDCARDS},{_ANY}),{by_path}' -m beg s }}",
+        f"  http-request allow if {_LOST} {{ 'str({_ANY}),{by_path}' -m beg s }}",
         f"  http-request allow if {_LOST}"
         f" {{ 'str({_DEFAULT}/),map_beg({paths}),set-var(txn.slot)' -m beg s }}",
         f"  http-request allow if {_LOST}",
@@ -146,14 +146,17 @@ def _redirect(tls_port: int) -> list[str]:
 
 
 def _paths(table: RoutingTable, slots: Slots, *, tls: bool) -> dict[str, str]:
-    entries = {
+    others = _NO_SLOT
+    entries = {}
+    if table.default is not None:
+        slot = slot_name(slots[table.default])
+        others = record_of(table.options.get(UNMATCHED), slot, slots, tls)
+        entries[f"{_DEFAULT}/"] = others
+    entries |= {f"{route.host}/": others for route in table.routes if route.host}
+    return entries | {
         _path_key(route): record_of(table.options.get(route), slot_name(slots[pool]), slots, tls)
         for route, pool in table.routes.items()
     }
-    if table.default is not None:
-        slot = slot_name(slots[table.default])
-        entries[f"{_DEFAULT}/"] = record_of(table.options.get(UNMATCHED), slot, slots, tls)
-    return entries
 
 
 def _path_key(route: Route) -> str:
