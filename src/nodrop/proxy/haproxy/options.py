@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from nodrop.model.ingressoptions import WEIGHT_PARTS
 from nodrop.model.ingresspaths import Rewrite
-from nodrop.proxy.haproxy.slots import UNSAFE, Slots, slot_name
+from nodrop.proxy.haproxy.slots import SAFE_METHOD, UNSAFE, Slots, slot_name
 from nodrop.proxy.protocol import Canary, RouteOptions, RoutingTable
 
 #: Maps of regular expressions: path → new path, cookies → server, headers → always or never.
@@ -148,7 +148,7 @@ OPTION_RULES = [
     f"  http-request set-var(txn.slot) {_field('canary')} {_if('c')} {_SAID}",
     f"  http-request set-var(txn.slot) {_field('canary')} {_if('c')} {_NOT_SAID}"
     f" {{ rand({WEIGHT_PARTS}),sub(txn.weight) lt 0 }}",
-    f"  http-request set-var(txn.unsafe) str({UNSAFE}) {_if('u')}",
+    f"  http-request set-var(txn.slot) var(txn.slot),concat({UNSAFE}) {_if('u')} {SAFE_METHOD}",
     f"  http-request set-header Host %[{_field('host')}] {_if('v')}",
 ]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nodrop.proxy.haproxy.opening import render_global
-from nodrop.proxy.haproxy.slots import MARK_UNSAFE, SLOT, Slots, slot_name, stream_slot_name
+from nodrop.proxy.haproxy.slots import USE_SLOT, Slots, slot_name, stream_slot_name
 from nodrop.proxy.protocol import Listener, RoutingTable
 
 #: File names of the maps, relative to the folder that HAProxy runs in: for requests, for TCP.
@@ -104,12 +104,11 @@ def _lane(name: str, lane: EdgeLane) -> list[str]:
 _LOST = "unless { var(txn.slot) -m found }"
 
 _SERVICES_RULES = [
-    MARK_UNSAFE,
     '  http-request set-var-fmt(txn.key) "%[dst]:%[dst_port]"',
     f"  http-request set-var(txn.slot) var(txn.key),map_str({SERVICES})",
     f'  http-request set-var-fmt(txn.key) "{_ANY}:%[dst_port]" {_LOST}',
     f"  http-request set-var(txn.slot) var(txn.key),map_str({SERVICES}) {_LOST}",
-    f"  use_backend {SLOT}",
+    *USE_SLOT,
     "  default_backend nowhere",
 ]
 

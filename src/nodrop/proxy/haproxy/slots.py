@@ -24,12 +24,12 @@ HOLD = "hold"
 
 #: Sections take requests (``s7``, ``s7u``) or connections of TCP Services (``t8``).
 _REQUESTS, _STREAMS, UNSAFE = "s", "t", "u"
-#: In a frontend, before its ``use_backend``: where what must not be sent twice goes.
-MARK_UNSAFE = (
-    f"  http-request set-var(txn.unsafe) str({UNSAFE}) unless {{ method GET HEAD OPTIONS TRACE }}"
+SAFE_METHOD = "{ method GET HEAD OPTIONS TRACE }"
+#: In a frontend: to the slot whose name is in ``txn.slot``; what must not be sent twice apart.
+USE_SLOT = (
+    f"  use_backend %[var(txn.slot)] if {SAFE_METHOD}",
+    f"  use_backend %[var(txn.slot)]{UNSAFE}",
 )
-#: The section of the slot whose name is in ``txn.slot``.
-SLOT = "%[var(txn.slot),concat(,txn.unsafe)]"
 
 #: Where files of authorities are, relative to the folder that HAProxy runs in.
 AUTHORITY_FOLDER = "authorities"

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nodrop.proxy.haproxy.options import OPTION_RULES, RECORD_RULES, RESPONSE_RULES, record_of
-from nodrop.proxy.haproxy.slots import MARK_UNSAFE, SLOT, Slots, slot_name
+from nodrop.proxy.haproxy.slots import USE_SLOT, Slots, slot_name
 from nodrop.proxy.protocol import UNMATCHED, Route, RoutingTable
 
 #: File names of the maps, relative to the folder that HAProxy runs in. HTTP and HTTPS have their
@@ -112,7 +112,6 @@ def _rules(paths: str, redirect: list[str]) -> list[str]:
     """
     by_path = f"concat(,txn.path,/#),map_beg({paths}),set-var(txn.slot)"
     return [
-        MARK_UNSAFE,
         "  http-request set-var(txn.path) path",
         f"  http-request allow if {{ '{_HOST},set-var(txn.host),{by_path}' -m beg s }}",
         f"  http-request allow if {_LOST}"
@@ -124,7 +123,7 @@ def _rules(paths: str, redirect: list[str]) -> list[str]:
         *RECORD_RULES,
         *redirect,  # before a rewrite changes the path
         *OPTION_RULES,
-        f"  use_backend {SLOT}",
+        *USE_SLOT,
         "  default_backend unrouted",
         *RESPONSE_RULES,
     ]
