@@ -103,11 +103,12 @@ def _lane(name: str, lane: EdgeLane) -> list[str]:
 
 _LOST = "unless { var(txn.slot) -m found }"
 
+# Addresses become text once a connection: that costs more than everything else here.
 _SERVICES_RULES = [
-    '  http-request set-var-fmt(txn.key) "%[dst]:%[dst_port]"',
-    f"  http-request set-var(txn.slot) var(txn.key),map_str({SERVICES})",
-    f'  http-request set-var-fmt(txn.key) "{_ANY}:%[dst_port]" {_LOST}',
-    f"  http-request set-var(txn.slot) var(txn.key),map_str({SERVICES}) {_LOST}",
+    '  tcp-request session set-var-fmt(sess.key) "%[dst]:%[dst_port]"',
+    f'  tcp-request session set-var-fmt(sess.any) "{_ANY}:%[dst_port]"',
+    f"  http-request set-var(txn.slot) var(sess.key),map_str({SERVICES})",
+    f"  http-request set-var(txn.slot) var(sess.any),map_str({SERVICES}) {_LOST}",
     *USE_SLOT,
     "  default_backend nowhere",
 ]
