@@ -93,7 +93,8 @@ def render_logging(*, whole: bool) -> list[str]:
 def with_logging(lines: Iterable[str], logging: Sequence[str]) -> list[str]:
     """The sections ``lines``, with ``logging`` before the HTTP rules of every HTTP frontend."""
     heads = {f"frontend {name}" for name in HTTP_FRONTENDS}
-    found, waiting = [], False
+    found: list[str] = []
+    waiting = False
     for line in lines:
         waiting = waiting or line in heads
         if waiting and line.startswith("  http-request "):
