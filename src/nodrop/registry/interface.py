@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from nodrop.client.protocol import Page, Scope, WatchEvent
@@ -32,8 +32,10 @@ class WriteOptions:
     tracks: bool = True
 
 
-#: Of the engine's own components, whose objects are well-formed because tests see to it.
-OWN_WRITES = WriteOptions(field_validation="Trusted")
+#: Of the engine's own components, whose objects are well-formed because tests see to it. What they
+#: own of an object that somebody applied is theirs by the names that they have in a cluster.
+OWN_WRITES = WriteOptions(field_validation="Trusted", field_manager="kube-controller-manager")
+AGENT_WRITES = replace(OWN_WRITES, field_manager="kubelet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ from nodrop.proxy.names import system_lookup
 from nodrop.proxy.protocol import Proxy, ProxyFailure
 from nodrop.proxy.reports import report_cuts
 from nodrop.proxy.sync import ProxySync
-from nodrop.registry.interface import OWN_WRITES, Allocation
+from nodrop.registry.interface import AGENT_WRITES, OWN_WRITES, Allocation
 from nodrop.registry.local import LocalClient
 from nodrop.registry.roles import initial_roles
 from nodrop.registry.verbs import Registry
@@ -156,7 +156,7 @@ def build(
     registry = _registry(state, store, observation, clock, allocation, rng)
     accounts = AccountTokens(SigningKey(state.account_key), registry, clock)
     api_access = LocalApiAccess(accounts, clock)
-    client = LocalClient(registry, EventRecorder("nodrop", clock, rng), options=OWN_WRITES)
+    client, agents = _clients(registry, EventRecorder("nodrop", clock, rng))
     cache = Cache(client, KINDS)
     directory = Directory(cache)
     proxy = _proxy(options, keeper, binary=binary, ingress=ingress, rehearsal=rehearsal)
@@ -165,7 +165,7 @@ def build(
     sync = _sync(cache, client, clock, announced, runtime, proxy, bind, ingress, rehearsal)
     proxy.on_lost = sync.apply_anew  # what a restarted HAProxy serves is read back and mended
     agent = Agent(
-        client,
+        agents,
         cache,
         runtime=runtime,
         prober=(prober := EveryProber(runtime)),
@@ -214,6 +214,12 @@ def _registry(
     registry = Registry(watched, clock, allocation, rng, capacity=_capacity(), root_ca=root_ca)
     registry.ensure(initial_roles())
     return registry
+
+
+def _clients(registry: Registry, recorder: EventRecorder) -> tuple[LocalClient, LocalClient]:
+    """The engine's own, and the agent's."""
+    own, agents = (LocalClient(registry, recorder, options=o) for o in (OWN_WRITES, AGENT_WRITES))
+    return own, agents
 
 
 def _sync(

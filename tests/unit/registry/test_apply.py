@@ -10,7 +10,7 @@ import pytest
 from nodrop.model.errors import ApiError
 from nodrop.model.kinds import CONFIGMAP, DEPLOYMENT
 from nodrop.model.meta import Obj
-from nodrop.registry.interface import WriteOptions, Written
+from nodrop.registry.interface import AGENT_WRITES, OWN_WRITES, WriteOptions, Written
 from tests.unit.registry.test_verbs import config, refused, workload
 from tests.unit.registry.world import World, key
 
@@ -244,6 +244,23 @@ def test_status_is_applied_by_its_subresource_only(world: World) -> None:
     written = world.registry.patch(at, status, "apply", subresource="status", options=options).obj
     assert written["status"]["conditions"] == [condition]
     assert list(managers(written)["probe", "Apply"]) == ["f:status"]
+
+
+def test_what_the_engine_writes_to_an_applied_object_is_its_own_by_name(world: World) -> None:
+    """As a cluster's: by status, and without a word where nobody applied."""
+    for options in (OWN_WRITES, AGENT_WRITES):
+        apply(world, workload(), force=True)
+        condition = {"type": "Odd", "status": "True", "reason": options.field_manager}
+        status = {**world.get(DEPLOYMENT, "web"), "status": {"conditions": [condition]}}
+        at = key(DEPLOYMENT, "web")
+        written = world.registry.update(at, status, subresource="status", options=options).obj
+        assert list(managers(written)[options.field_manager, "Update"]) == ["f:status"]
+        entry = next(
+            one
+            for one in written["metadata"]["managedFields"]
+            if one["manager"] == options.field_manager
+        )
+        assert entry["subresource"] == "status"
 
 
 def test_entries_of_updates_are_bounded(world: World) -> None:
