@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nodrop.model.custom.markers import EMBEDDED, INT_OR_STRING, PRESERVE
-from nodrop.model.custom.regex import Effort, mismatch
+from nodrop.model.custom.patterns import Effort, mismatch
 from nodrop.model.errors import Cause
 from nodrop.model.meta import Obj
 from nodrop.model.trees import clone

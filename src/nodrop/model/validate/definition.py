@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nodrop.model.custom.markers import EMBEDDED, INT_OR_STRING, PRESERVE
-from nodrop.model.custom.regex import compiled
+from nodrop.model.custom.patterns import PatternError, check_pattern
 from nodrop.model.errors import Cause
 from nodrop.model.meta import Obj
 from nodrop.model.validate.causes import (
@@ -229,8 +229,8 @@ def _is_flag_for(value: object, types: tuple[type, ...]) -> bool:
 def _pattern(pattern: object, path: str) -> Iterator[Cause]:
     try:
         if isinstance(pattern, str):
-            compiled(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+            check_pattern(pattern)
+    except PatternError as error:
         yield invalid(f"{path}.pattern", pattern, f"must be a valid pattern: {error}")
 
 
