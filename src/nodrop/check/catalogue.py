@@ -378,7 +378,7 @@ _CARDS = (
     Card(
         "ND801",
         "volume-not-offered",
-        "A volume that nodrop doesn't have",
+        "A volume that nodrop doesn't have, or can't mount",
         "error",
         NODROP,
         ("S15",),

@@ -37,10 +37,11 @@ _ONE_VERSION = "give one version at a time: a file instead of a folder that hold
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What happened to one object."""
+    """What happened to one object. ``rolls``: its pods' template has changed, so they go."""
 
     key: ObjectKey
     outcome: Literal["created", "configured", "unchanged"]
+    rolls: bool = False
 
     def __str__(self) -> str:
         return f"{spoken(self.key)} {self.outcome}"
@@ -289,7 +290,13 @@ async def _apply(client: Api, obj: Obj, *, dry_run: bool) -> Applied:
         return Applied(key, "unchanged")
     written = await client.patch_strategic(key, patch, query=_query(dry_run=dry_run))
     same = written["metadata"]["resourceVersion"] == current["metadata"]["resourceVersion"]
-    return Applied(key, "unchanged" if same else "configured")
+    if same:
+        return Applied(key, "unchanged")
+    return Applied(key, "configured", rolls=_template(written) != _template(current))
+
+
+def _template(obj: Obj) -> object:
+    return (obj.get("spec") or {}).get("template")
 
 
 async def _create(client: Api, obj: Obj, *, dry_run: bool) -> Obj | None:

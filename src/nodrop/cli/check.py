@@ -79,7 +79,7 @@ def check(
             _end(found)
     findings = judge(found.documents, settings) if found.documents else []
     names = tuple(dict.fromkeys(document.file for document in found.documents))
-    report = Report(findings, names, tuple(found.problems))
+    report = Report(findings, names, tuple(found.problems), settings.fail_on)
     for note in (*found.notes, *_refused(found, settings)):
         click.echo(f"note: {note}", err=True)
     if report.files or form != "text":  # nothing could be read: the errors say it

@@ -9,17 +9,18 @@ from nodrop.model.meta import Obj
 
 
 def restart_hints(
-    deployments: Iterable[Obj], unchanged: Iterable[Name], changed: Iterable[Name]
+    deployments: Iterable[Obj], still: Iterable[Name], changed: Iterable[Name]
 ) -> list[str]:
-    """A hint for each Deployment of ``unchanged``: its pods do not see new code or settings.
+    """A hint for each Deployment of ``still``: its pods do not see new code or settings.
 
+    Those are the ones whose template an apply has left as it was, though perhaps not their size.
     ``changed`` are the objects that an apply has changed; of interest are the ConfigMaps and
     Secrets that a pod's environment was made of when it started.
     """
-    still, new, hints = set(unchanged), set(changed), []
+    stay, new, hints = set(still), set(changed), []
     for deployment in deployments:
         namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
-        if Name("Deployment", namespace, name) not in still:
+        if Name("Deployment", namespace, name) not in stay:
             continue
         pod_spec = deployment["spec"]["template"].get("spec") or {}
         used = dict.fromkeys(Name(kind, namespace, of) for kind, of in _environment(pod_spec))

@@ -290,8 +290,13 @@ async def _tell_consequences(
         among=cluster.ingresses,
         classes=cluster.classes,
     )
-    still = [name for name, outcome in names.items() if outcome == "unchanged"]
-    for hint in restart_hints(cluster.deployments, still, names.keys() - set(still)):
+    changed = [name for name, outcome in names.items() if outcome != "unchanged"]
+    still = [
+        Name(one.key.kind.kind, *one.key[1:])
+        for one in report.applied
+        if one.outcome != "created" and not one.rolls
+    ]
+    for hint in restart_hints(cluster.deployments, still, changed):
         if hints:
             click.echo(f"hint: {hint}", err=True)
 

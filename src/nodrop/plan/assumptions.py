@@ -27,7 +27,8 @@ class StartUp:
 
     def __str__(self) -> str:
         low, high = min(self.seconds), max(self.seconds)
-        span = f"{low:g} s" if f"{low:g}" == f"{high:g}" else f"{low:.3g}–{high:.3g} s"
+        least, most = f"{low:.3g}", f"{high:.3g}"
+        span = f"{least} s" if least == most else f"{least}–{most} s"
         return f"{span} ({self.source})"
 
 

@@ -52,6 +52,15 @@ def test_volumes_that_cannot_be_are_the_ones_that_the_agent_refuses(
     assert failure.value.reason == Reason.UNSUPPORTED
 
 
+@pytest.mark.parametrize(("path", "refused"), [("conf", True), ("./conf", True), ("/conf", False)])
+def test_a_relative_mount_path_is_told_before_the_container_fails(path: str, refused: bool) -> None:
+    mount = {"name": "files", "mountPath": path}
+    container = {"name": "a", "command": ["a"], "volumeMounts": [mount]}
+    told = found({"containers": [container], "volumes": [{"name": "files", "emptyDir": {}}]})
+    where = ("spec", "containers", 0, "volumeMounts", 0, "mountPath")
+    assert [(one.card.id, one.path) for one in told] == [("ND801", where)] * refused
+
+
 @pytest.mark.parametrize("source", VOLUMES)
 def test_volumes_that_are_offered_are_not_refused(source: str) -> None:
     value = {"path": "/srv"} if source == "hostPath" else {}

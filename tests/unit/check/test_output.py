@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from nodrop.check.catalogue import CATALOGUE
+from nodrop.check.finding import Level
 from nodrop.check.judge import judge
 from nodrop.check.output import FORMATS
 from nodrop.check.output.report import Report
@@ -97,7 +99,18 @@ def test_junit_counts_add_up_and_it_is_xml_whatever_a_file_holds(report: Report)
         assert int(suite.get("failures", "")) == len(suite.findall("testcase/failure"))
         assert int(suite.get("errors", "")) == len(suite.findall("testcase/error"))
     failures = suites["a dir/app.yaml"].findall("testcase/failure")
-    assert [failure.get("type") for failure in failures] == ["error", "info", "error"]
+    assert [failure.get("type") for failure in failures] == ["error", "error"]
+
+
+@pytest.mark.parametrize(("fail_on", "failed"), [("info", 3), ("warning", 2), ("error", 2)])
+def test_junit_fails_by_what_the_exit_code_fails_by(
+    report: Report, fail_on: Level, failed: int
+) -> None:
+    (suite, *_) = ElementTree.fromstring(FORMATS["junit"](replace(report, fail_on=fail_on)))
+    assert len(suite.findall("testcase/failure")) == failed
+    outputs = [one.text or "" for one in suite.findall("testcase/system-out")]
+    assert len(outputs) == 3 - failed
+    assert all(" info\n" in text and "mend: " in text for text in outputs)
 
 
 def test_json_gives_each_finding_its_place_and_mend(report: Report) -> None:

@@ -218,6 +218,33 @@ async def test_what_another_apply_has_created_in_between_is_patched() -> None:
     assert race.patches[-1]["data"] == {"a": "2"}
 
 
+class Live(Race):
+    """A Deployment that stands already, and how it stands after the patch."""
+
+    def __init__(self, before: Obj, after: Obj) -> None:
+        super().__init__(before)
+        self.looked, self.after = True, after
+
+    async def patch_strategic(
+        self, key: ObjectKey, patch: Obj, *, query: Mapping[str, str] | None = None
+    ) -> Obj:
+        return self.after
+
+
+@pytest.mark.parametrize(("change", "rolls"), [({"env": [{"name": "A"}]}, True), ({}, False)])
+async def test_only_a_new_template_replaces_pods(change: Obj, rolls: bool) -> None:
+    """Found by use: a scaled Deployment whose ConfigMap changed got no word about its old pods."""
+    before, after = deployment({}), deployment(change)
+    for number, (obj, replicas) in enumerate(((before, 2), (after, 3))):
+        obj["metadata"] |= {"resourceVersion": str(number)}
+        obj["spec"]["replicas"] = replicas
+    ours = deployment(change)
+    ours["spec"]["replicas"] = 3
+    done: list[Applied] = []
+    await apply_all(Live(before, after), [ours], done=done.append)
+    assert [(one.outcome, one.rolls) for one in done] == [("configured", rolls)]
+
+
 def test_a_folder_of_versions_is_told_to_be_given_one_at_a_time() -> None:
     with pytest.raises(Refused) as error:
         prepare(read_text(f"{CONFIG}---\n{CONFIG}", file="m.yaml", folder=Path("/f")), "default")

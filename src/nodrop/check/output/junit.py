@@ -1,11 +1,15 @@
-"""Findings as JUnit XML: a suite a file, a failure a finding. Pure."""
+"""Findings as JUnit XML: a suite a file, a case a finding. Pure.
+
+A finding below ``--fail-on`` is a case that passes and has its text as output: a CI that reads
+the file comes to the same verdict as the exit code.
+"""
 
 from __future__ import annotations
 
 import re
 from xml.etree import ElementTree
 
-from nodrop.check.finding import Finding
+from nodrop.check.finding import Finding, Level, at_least
 from nodrop.check.output.report import Report
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -15,7 +19,7 @@ def render(report: Report) -> str:
     root = ElementTree.Element("testsuites", name="nodrop check")
     for file in report.files:
         found = [finding for finding in report.findings if finding.file == file]
-        root.append(_suite(file, found))
+        root.append(_suite(file, found, report.fail_on))
     if report.problems:
         root.append(_unread(report))
     ElementTree.indent(root)
@@ -25,21 +29,24 @@ def render(report: Report) -> str:
 # Private
 
 
-def _suite(file: str, findings: list[Finding]) -> ElementTree.Element:
+def _suite(file: str, findings: list[Finding], fail_on: Level) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", name=_xml(file), errors="0")
     suite.set("tests", str(max(1, len(findings))))
-    suite.set("failures", str(len(findings)))
+    suite.set("failures", str(sum(at_least(one.level, fail_on) for one in findings)))
     for finding in findings:
         name = f"{finding.card.id} {finding.subject} line {finding.position.line}"
         case = ElementTree.SubElement(
             suite, "testcase", name=_xml(name), classname=finding.card.name, file=_xml(file)
         )
-        failure = ElementTree.SubElement(
-            case, "failure", type=finding.level, message=_xml(finding.message)
-        )
-        failure.text = _xml(
-            f"{file}:{finding.position.line}:{finding.position.column}\n{finding.message}\n"
-            f"mend: {finding.mend}\nsee {finding.card.page}"
+        if at_least(finding.level, fail_on):
+            told = ElementTree.SubElement(
+                case, "failure", type=finding.level, message=_xml(finding.message)
+            )
+        else:
+            told = ElementTree.SubElement(case, "system-out")
+        told.text = _xml(
+            f"{file}:{finding.position.line}:{finding.position.column} {finding.level}\n"
+            f"{finding.message}\nmend: {finding.mend}\nsee {finding.card.page}"
         )
     if not findings:
         ElementTree.SubElement(suite, "testcase", name="no findings", classname="nodrop")

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nodrop.check.finding import LEVELS, Finding
+from nodrop.check.finding import LEVELS, Finding, Level
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of one check: findings, files that were read, and what could not be."""
+    """The outcome of one check: findings, files that were read, and what could not be.
+
+    ``fail_on`` is the level from which a finding makes the check fail.
+    """
 
     findings: Sequence[Finding]
     files: Sequence[str]
     problems: Sequence[str] = ()
+    fail_on: Level = "warning"
 
     def count(self, level: str) -> int:
         return sum(finding.level == level for finding in self.findings)

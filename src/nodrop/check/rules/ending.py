@@ -189,7 +189,7 @@ def _drain_too_short(case: Case, workload: Workload, hook: float) -> Iterator[Hi
         document=workload.document,
         path=workload.pod.grace_path,
         message=f"the longest request takes {longest:g} s, but of a grace period of {grace} s "
-        f"with a hook of {hook:g} s nodrop gives requests in flight {share:g} s (two thirds of "
+        f"with a hook of {hook:g} s nodrop gives requests in flight {share:.3g} s (two thirds of "
         "what the hook leaves) before the hook begins",
         mend=f"set terminationGracePeriodSeconds: {math.ceil(hook + longest * 1.5)} or more",
     )

@@ -52,6 +52,17 @@ def volume_not_offered(case: Case) -> Iterator[Hit]:
                     f"{text(volume.get('name'))} can start",
                     mend=mend,
                 )
+        for container in one.pod.everyone:
+            for index, mount in mappings(container.obj.get("volumeMounts")):
+                where = text(mount.get("mountPath"))
+                if where and not where.startswith("/"):
+                    yield Hit(
+                        document=one.document,
+                        path=(*container.path, "volumeMounts", index, "mountPath"),
+                        message=f"nodrop mounts nothing at the relative path {where!r}, so "
+                        f"container {container.name} can't start",
+                        mend="give an absolute path",
+                    )
 
 
 def field_without_effect(case: Case) -> Iterator[Hit]:
