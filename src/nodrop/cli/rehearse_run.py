@@ -15,6 +15,7 @@ from nodrop.cli.apply import apply_all
 from nodrop.cli.progress import HASH, REVISION, Problem, new_pods, rollout_message, standing_of
 from nodrop.cli.rehearse_acts import Act, ActKind, evicted_share
 from nodrop.cli.rehearse_aim import Aim
+from nodrop.cli.rehearse_evict import evict
 from nodrop.cli.rehearse_paths import Traffic, answering_paths
 from nodrop.cli.rehearse_patience import Outlook, Patience, gave_up
 from nodrop.cli.rehearse_place import Place
@@ -23,7 +24,6 @@ from nodrop.client.actions import Patch
 from nodrop.client.cache import Cache
 from nodrop.client.protocol import WatchEvent
 from nodrop.clock import SystemClock
-from nodrop.model.errors import ApiError
 from nodrop.model.kinds import DEPLOYMENT, EVENT, POD, REPLICASET
 from nodrop.model.meta import (
     Obj,
@@ -46,7 +46,6 @@ from nodrop.rehearse.websocket import WebSocket
 
 _SETTLE_TIMEOUT_S = 180.0
 _WARM_UP_S, _COOL_DOWN_S, _REST_S = 2.0, 1.0, 1.0
-_EVICT_RETRY_S = 0.5
 #: How often it is looked whether there still is hope: that is a matter of time, not of changes.
 _LOOK_AGAIN_S = 1.0
 POD_HEADER, APP_HEADER = "Nodrop-Pod", "Nodrop-App"
@@ -208,24 +207,12 @@ class Run:
         """What ``kubectl drain`` does to the pods of one node of several."""
         pods = [pod for pod in self._current_pods() if not is_deleting(pod)]
         for pod in pods[: evicted_share(len(pods))]:
-            async with asyncio.timeout(self._settles_within_s):
-                while not await self._evicted(pod):  # noqa: ASYNC110 - a budget has no event
-                    await asyncio.sleep(_EVICT_RETRY_S)
+            await evict(self._place.client, key_of(pod), self._settled)
             await self._until(partial(self._is_ending, pod))
 
     def _is_ending(self, pod: Obj) -> bool:
         known = self._cache.get(key_of(pod))
         return known is None or is_deleting(known)
-
-    async def _evicted(self, pod: Obj) -> bool:
-        try:
-            await self._place.client.evict(key_of(pod))
-        except ApiError as error:
-            if error.code == 429:
-                return False
-            if error.code != 404:
-                raise
-        return True
 
     async def _apply(self, objects: Sequence[Obj]) -> None:
         await apply_all(self._place.client, self._place.placed(objects))
