@@ -273,7 +273,7 @@ class HAProxy:
         change = diff_servers(self._served, table, placed, self._layout)
         refusal = await refusal_of(admit(admin, self._served, change))
         maps = plan_maps(self._served.maps, render_maps(table, placed))
-        only_more = not (change.after or maps) and placed == self._placed
+        only_more = self._files.known and not (change.after or maps) and placed == self._placed
         if refusal is None:
             refusal = await refusal_of(admin.replace_maps(maps, self._served.maps))
         if refusal is None:
@@ -305,6 +305,7 @@ class HAProxy:
         """The connection to main; a new one starts with reading back what main serves."""
         if (admin := self._admin) is not None and not admin.broken:
             return admin
+        self._files.known = False  # who was here before may have ended between main and them
         if self._main is None:
             raise ProxyFailure("the proxy was not started")
         if self._main not in await self._processes.running(MAIN):

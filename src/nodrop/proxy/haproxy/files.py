@@ -45,6 +45,8 @@ class MainFiles:
     """
 
     folder: Path
+    #: That they bring back no pod that main was told to let go of. Until then: wait for ``keep``.
+    known: bool = False
     _written: dict[str, str] = field(default_factory=dict)
     _authorities: set[str] | None = None  # those kept last; before that any may be there
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "files"))
@@ -67,6 +69,7 @@ class MainFiles:
         kept = self._thread.submit(self._keep, texts)
         if wait:
             await asyncio.wrap_future(kept)
+            self.known = True
         else:
             kept.add_done_callback(_tell)
 
