@@ -18,7 +18,7 @@ from nodrop.keeper.protocol import Keeper
 from nodrop.proxy.haproxy.admin_socket import AdminSocket
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
-from nodrop.proxy.haproxy.layout import default_layout
+from nodrop.proxy.haproxy.layout import Placed, default_layout
 from nodrop.proxy.protocol import (
     Backend,
     Listener,
@@ -186,6 +186,35 @@ async def test_what_others_have_changed_is_seen_and_mended(world: World, change:
     assert await proxy.verify()
     client = Client("127.0.0.1", world.port)
     assert await client.request("/") == (200, "a")
+    await client.close()
+    await proxy.close()
+
+
+async def test_a_main_that_dies_before_the_files_are_written_brings_no_pod_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after it let go of a pod, it starts again from files that name this pod."""
+    proxy = await world.driver()
+    old, new = await Pod("old").start(), await Pod("new").start()
+    await proxy.apply(table(old, new))
+    write = proxy._write_files
+    dead: list[int] = []
+
+    async def write_late(table: RoutingTable, placed: Placed, *, wait: bool) -> None:
+        if not dead:
+            dead.append(await world.pid("proxy-main"))
+            os.kill(dead[0], signal.SIGKILL)
+            client = Client("127.0.0.1", world.port)
+            while (await client.request("/"))[0] != 200 or await world.pid("proxy-main") in dead:
+                await asyncio.sleep(0.01)
+            await client.close()
+        await write(table, placed, wait=wait)
+
+    monkeypatch.setattr(proxy, "_write_files", write_late)
+    await proxy.apply(table(new))
+    assert dead
+    client = Client("127.0.0.1", world.port)
+    assert {await client.request("/") for _ in range(6)} == {(200, "new")}
     await client.close()
     await proxy.close()
 

@@ -278,9 +278,9 @@ class HAProxy:
             refusal = await refusal_of(admin.replace_maps(maps, self._served.maps))
         if refusal is None:
             refusal = await refusal_of(self.certificates.bring(admin, table.certificates))
-        # Who must leave leaves all the same.
-        await admin.execute(change.after)
+        await admin.execute(change.after)  # who must leave leaves all the same
         await self._write_files(table, placed, wait=not only_more)
+        await admin.ask("show version")  # it lives: whoever follows it starts from these files
         if refusal is not None:
             raise refusal
         self._served.servers = change.servers
