@@ -193,3 +193,8 @@ async def test_an_engine_whose_keeper_died_says_so_and_starts_again_by_itself(
         await watching.until(lambda: restarts(watching.pods()) == 2)
         await watching.until(lambda: sum(map(is_ready, watching.pods())) == 2)
     assert {state_of(pid) for pid in old} <= {"gone", "Z"}
+    old = descendants(pids(engine)["keeper"])
+    os.kill(pids(engine)["keeper"], 9)
+    down = await asyncio.to_thread(engine.run, "down", "--timeout", "60")
+    assert "everything has ended" in down.stdout, "it has not started again"
+    assert {state_of(pid) for pid in old} <= {"gone", "Z"}

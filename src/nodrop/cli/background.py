@@ -106,7 +106,7 @@ async def ensure_engine(state: StateDir, arguments: Sequence[str] = ()) -> tuple
     """
     if engine := await settled(state):
         return engine, False
-    serve = [sys.executable, "-m", "nodrop", "serve", "--state", str(state.root), *arguments]
+    serve = [sys.executable, "-P", "-m", "nodrop", "serve", "--state", str(state.root), *arguments]
     try:
         process, log_start = _launched(state, serve)
         async with _ended_if_given_up(process):
@@ -290,7 +290,7 @@ async def down_apart(state: StateDir, *, timeout_s: float) -> str:
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "nodrop", "down", "--state", str(state.root)),
+        *("-P", "-m", "nodrop", "down", "--state", str(state.root)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -154,8 +154,8 @@ async def _stop_everything(state: StateDir, timeout_s: float, begun: list[str]) 
     """Whatever else happens to the engine meanwhile: look again until nothing of it is left."""
     keeper = 0
     for _ in range(_TRIES):
-        engine = await _engine_to_end(state)
-        if engine is None or keeper not in (0, engine["pids"]["keeper"]):
+        engine, ours = await _engine_to_end(state)
+        if engine is None or not (ours or keeper in (0, engine["pids"]["keeper"])):
             break  # nothing, or somebody has begun anew
         keeper = engine["pids"]["keeper"]
         await _end_engine(state, engine, timeout_s, begun)
@@ -172,15 +172,18 @@ async def _stop_everything(state: StateDir, timeout_s: float, begun: list[str]) 
         click.echo(f"nothing runs with the state folder {state.root}")
 
 
-async def _engine_to_end(state: StateDir) -> Obj | None:
-    """The one that runs, or a new one: pods outlive their engine, and only one ends them well."""
+async def _engine_to_end(state: StateDir) -> tuple[Obj | None, bool]:
+    """The one that runs, or a new one: pods outlive their engine, and only one ends them well.
+
+    And whether it was started here: then nobody else has asked for it.
+    """
     from nodrop.cli.background import ensure_engine, settled
 
     if engine := await settled(state, ending_too=True):
-        return engine
+        return engine, False
     if await _keeper_answers(state) or _left_behind(state):
-        return (await ensure_engine(state))[0]
-    return None
+        return await ensure_engine(state)
+    return None, False
 
 
 async def _end_engine(state: StateDir, engine: Obj, timeout_s: float, begun: list[str]) -> None:

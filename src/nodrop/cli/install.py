@@ -123,10 +123,29 @@ def _check(serve_arguments: Sequence[str]) -> None:
             hint="what stands after -- is for nodrop serve; nodrop serve --help lists its options",
             code=USAGE,
         ) from error
+    _check_meaning(context)
     if context.get_parameter_source("state") is ParameterSource.COMMANDLINE:
         raise Failure(
             "--state after --: the unit says it already",
             hint="before --: nodrop install --state DIR",
+            code=USAGE,
+        )
+
+
+def _check_meaning(context: click.Context) -> None:
+    """What click can't see: addresses, and that a unit runs in a folder of its own."""
+    from nodrop.wiring.files import EngineFailure
+    from nodrop.wiring.listening import check_addresses
+
+    try:
+        check_addresses(context.params["bind"])
+    except EngineFailure as error:
+        raise Failure(f"nodrop serve: {error}", hint=error.hint, code=USAGE) from error
+    folder: Path | None = context.params["base_dir"]
+    if folder is not None and not folder.is_absolute():
+        raise Failure(
+            f"nodrop serve: --base-dir {folder}: the unit runs in another folder",
+            hint=f"--base-dir {folder.absolute()}",
             code=USAGE,
         )
 

@@ -125,7 +125,7 @@ def _start_again() -> NoReturn:
     Nothing that this one holds is of use without its keeper, and whoever has put it into the
     background (``nodrop up``) does not watch it.
     """
-    os.execv(sys.executable, [sys.executable, "-m", "nodrop", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "nodrop", *sys.argv[1:]])
 
 
 async def _serve(engine: Engine) -> None:

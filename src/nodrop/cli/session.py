@@ -169,9 +169,16 @@ async def connect(state: StateDir) -> AsyncIterator[HttpClient]:
 
 def _unanswered(state: StateDir, error: Exception) -> Failure:
     """What an engine that lives and does not answer is doing, or how to start one again."""
-    from nodrop.cli.background import running_engine
+    from nodrop.cli.background import is_locked, running_engine
 
-    if (engine := running_engine(state)) is None:
+    engine = running_engine(state)
+    if engine is None and is_locked(state):
+        return Failure(
+            f"the engine is only just starting: {error}",
+            hint=f"try again in a moment; its log is {state.engine_log}",
+            code=UNREACHABLE,
+        )
+    if engine is None:
         return Failure(
             f"the engine does not answer: {error}",
             hint=f"{_without_engine(state)}: nodrop serve (or nodrop up FILE…); its log is "

@@ -41,7 +41,7 @@ class Unit:
         group's limits must not hit them either, and a pod that runs out of memory must not end the
         engine.
         """
-        command = [self.python, "-m", "nodrop", "serve", "--state", str(self.state)]
+        command = [self.python, "-P", "-m", "nodrop", "serve", "--state", str(self.state)]
         lines = [
             "[Unit]",
             "Description=nodrop: deployments without downtime on one machine",

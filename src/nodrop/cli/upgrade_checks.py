@@ -85,12 +85,12 @@ def serve_command(argv: Sequence[str], *, python: str, root: Path) -> list[str]:
     """The command of a running engine, for the nodrop of ``python``.
 
     >>> serve_command(["/old/bin/nodrop", "serve", "--bind=::1"], python="/new", root=Path("/s"))
-    ['/new', '-m', 'nodrop', 'serve', '--bind=::1', '--state', '/s']
+    ['/new', '-P', '-m', 'nodrop', 'serve', '--bind=::1', '--state', '/s']
     """
     arguments = list(argv[argv.index("serve") + 1 :]) if "serve" in argv else []
     if not any(word == "--state" or word.startswith("--state=") for word in arguments):
         arguments += ["--state", str(root)]
-    return [python, "-m", "nodrop", "serve", *arguments]
+    return [python, "-P", "-m", "nodrop", "serve", *arguments]
 
 
 def unit_of(cgroup: str) -> tuple[str, bool]:

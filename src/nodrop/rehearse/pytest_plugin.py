@@ -70,7 +70,7 @@ def nodrop_rehearsal(tmp_path: Path) -> Callable[..., Rehearsal]:
         arguments += ["--to", str(to)] if to else []
         arguments += ["--html", str(html)] if html else []
         done = subprocess.run(
-            [sys.executable, "-m", "nodrop", "rehearse", *arguments],
+            [sys.executable, "-P", "-m", "nodrop", "rehearse", *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -25,7 +25,7 @@ from nodrop.wiring.ending import (
     ended_if_the_start_fails,
     keeper_gone,
 )
-from nodrop.wiring.enginefile import EngineFile
+from nodrop.wiring.enginefile import EngineFile, disown_earlier
 from nodrop.wiring.files import (
     EngineFailure,
     KeeperLost,
@@ -90,6 +90,7 @@ class Engine:
         """Serve until ``stop``. Raises EngineFailure when the engine can't start."""
         with contextlib.closing(await take_lock(self._state)):
             make_folders(self._state)
+            disown_earlier(self._state)
             try:
                 await self._run()
             except _StoppedEarly:
@@ -147,6 +148,28 @@ class Engine:
             self._write_kubeconfig(api_port, parts.token)
             if self._stopping.is_set() and not self._everything:
                 raise _StoppedEarly
+        try:
+            await self._serve_and_end(
+                parts, keeper, api_port=api_port, ingress=ingress, bind=bind, rehearsal=rehearsal
+            )
+        except KeeperLost as lost:
+            if not (self._everything or rehearsal):
+                raise
+            log.error("%s; ending what it has left running", lost)
+            await (await self._keeper(read_settings(self._state))).shutdown()
+            self._remove_traces()
+        store.close()
+
+    async def _serve_and_end(
+        self,
+        parts: Parts,
+        keeper: KeeperClient,
+        *,
+        api_port: int,
+        ingress: IngressSockets,
+        bind: Sequence[str],
+        rehearsal: Rehearsal | None,
+    ) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.prober.close)
             stack.push_async_callback(parts.server.stop)
@@ -156,9 +179,12 @@ class Engine:
             )
         if everything:
             await end_proxy_and_keeper(parts.proxy, keeper)
-            self._state.engine_json.unlink(missing_ok=True)
-            remove_sockets(self._state)
-        store.close()
+            self._remove_traces()
+
+    def _remove_traces(self) -> None:
+        """Of an engine that has ended with all that it had."""
+        self._state.engine_json.unlink(missing_ok=True)
+        remove_sockets(self._state)
 
     async def _end_with_owner(self, rehearsal: Rehearsal | None) -> None:
         if rehearsal is not None:

@@ -111,6 +111,19 @@ class EngineFile:
         }
 
 
+def disown_earlier(state: StateDir) -> None:
+    """Have nobody take what this process wrote before it started again for what holds now.
+
+    An engine whose keeper was lost keeps its pid and its start time, and nothing else.
+    """
+    try:
+        found = json.loads(state.engine_json.read_bytes())
+        if found["pids"]["engine"] == os.getpid():
+            write_atomically(state.engine_json, json.dumps({**found, "start_ticks": 0}).encode())
+    except (OSError, ValueError, LookupError, TypeError):
+        pass  # there is none, or one that nobody takes for anything
+
+
 class AnnouncedProxy(ProxyLayer):
     """A Proxy that sets ``changed`` when one of its processes was started or replaced."""
 

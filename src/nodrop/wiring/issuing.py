@@ -24,7 +24,7 @@ async def issue_apart(state: StateDir, now: datetime) -> None:
     if are_good(state.pki, now) and default.exists():
         return
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "nodrop.wiring.issue", str(state.pki), str(default)),
+        *(sys.executable, "-P", "-m", "nodrop.wiring.issue", str(state.pki), str(default)),
         stdin=asyncio.subprocess.DEVNULL,
     )
     if code := await process.wait():

@@ -13,6 +13,7 @@ import pytest
 
 from nodrop.cli.background import (
     _ended_if_given_up,
+    ensure_engine,
     is_locked,
     running_engine,
     settled,
@@ -21,6 +22,7 @@ from nodrop.cli.background import (
 from nodrop.cli.session import Failure, engine_of
 from nodrop.keeper.proc import start_ticks
 from nodrop.statedir import StateDir
+from nodrop.wiring.enginefile import disown_earlier
 
 
 def test_a_reused_pid_is_not_the_engine(tmp_path: Path) -> None:
@@ -34,6 +36,32 @@ def test_a_reused_pid_is_not_the_engine(tmp_path: Path) -> None:
             assert (running_engine(state) is not None) == known
         state.engine_json.write_text(json.dumps({"pids": {"engine": 2**22 + 1}}))
         assert running_engine(state) is None
+
+
+def test_what_an_engine_wrote_before_it_started_again_is_not_what_runs(tmp_path: Path) -> None:
+    """It keeps pid and start time: its old engine.json was believed until the next was written."""
+    state = StateDir(tmp_path)
+    found = {"pids": {"engine": os.getpid()}, "start_ticks": start_ticks(os.getpid())}
+    with state.lock.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state.engine_json.write_text(json.dumps(found))
+        disown_earlier(state)
+        assert running_engine(state) is None
+        assert engine_of(state)["pids"] == found["pids"], "it is only away"
+        for other in (json.dumps({**found, "pids": {"engine": 1}}), "{", "[]", "{}"):
+            state.engine_json.write_text(other)
+            disown_earlier(state)
+            assert state.engine_json.read_text() == other
+
+
+async def test_modules_that_lie_in_the_current_folder_are_not_the_engines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An app's queue.py or asyncio.py ran in the engine, which did not start."""
+    (tmp_path / "asyncio.py").write_text("raise SystemExit('the app ran')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Failure, match="Invalid value for '--http-port'"):
+        await ensure_engine(StateDir(tmp_path / "state"), ["--http-port=x"])
 
 
 async def test_a_state_folder_that_cannot_be_is_named_and_no_traceback_is_shown(

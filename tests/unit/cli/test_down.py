@@ -71,8 +71,9 @@ class Engines:
     def __init__(self, *found: Obj | None) -> None:
         self.found = list(found)
 
-    async def look(self, _state: StateDir) -> Obj | None:
-        return self.found.pop(0)
+    async def look(self, _state: StateDir) -> tuple[Obj | None, bool]:
+        engine = self.found.pop(0)
+        return engine, bool(engine and engine.get("started by us"))
 
 
 def engine(pid: int, keeper: int) -> Obj:
@@ -123,6 +124,12 @@ def test_who_begins_anew_meanwhile_is_left_alone(stop: Stop) -> None:
     )
 
 
+def test_an_engine_started_to_end_what_a_killed_keeper_left_is_ended_too(stop: Stop) -> None:
+    """It has a keeper of its own, and was taken for somebody else's: it stayed, with all pods."""
+    ours = engine(ENDED_PID, ENDED_PID) | {"started by us": True}
+    assert "everything has ended" in stop(engine(ENDED_PID, os.getpid()), ours)
+
+
 async def test_an_engine_that_is_only_starting_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,4 +139,4 @@ async def test_an_engine_that_is_only_starting_is_waited_for(
         return engine(7, 8) if ending_too else None
 
     monkeypatch.setattr(background, "settled", settled)
-    assert await down._engine_to_end(StateDir(tmp_path)) == engine(7, 8)
+    assert await down._engine_to_end(StateDir(tmp_path)) == (engine(7, 8), False)

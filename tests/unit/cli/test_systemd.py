@@ -27,7 +27,7 @@ def printed(*arguments: str) -> dict[str, str]:
 
 def test_a_unit_of_a_user() -> None:
     found = printed("--user", "--state", "/tmp/state", "--", "--bind", "::1")
-    assert found["ExecStart"].endswith(" -m nodrop serve --state /tmp/state --bind ::1")
+    assert found["ExecStart"].endswith(" -P -m nodrop serve --state /tmp/state --bind ::1")
     assert found["KillMode"] == "process", "pods outlive the engine"
     assert found["Restart"] == "on-failure"
     assert found["OOMPolicy"] == "continue", "a pod's end is not the engine's"
@@ -53,6 +53,8 @@ def test_a_unit_of_the_machine() -> None:
         (("--user", "--", "--bogus"), "nodrop serve: No such option '--bogus'"),
         (("--user", "--", "--http-port", "x"), "'x' is not a valid integer range"),
         (("--user", "--", "--base-dir", "/no/such"), "'/no/such' does not exist"),
+        (("--user", "--", "--base-dir", "."), "--base-dir .: the unit runs in another folder"),
+        (("--user", "--", "--bind", "web"), "nodrop serve: --bind web: not an IP address"),
         (("--user", "--", "here"), "nodrop serve: Got unexpected extra argument (here)"),
         (("--user", "--", "--state", "/tmp/x"), "the unit says it already"),
         (("--user", "--name", "web"), "must begin with nodrop"),

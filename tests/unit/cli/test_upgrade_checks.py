@@ -71,7 +71,7 @@ def test_only_engines_that_understand_are_asked_for_a_new_proxy() -> None:
 )
 def test_the_next_one_is_started_like_the_one_before(argv: list[str], command: list[str]) -> None:
     found = serve_command(argv, python="/v2/bin/python", root=Path("/s"))
-    assert found == ["/v2/bin/python", "-m", "nodrop", "serve", *command]
+    assert found == ["/v2/bin/python", "-P", "-m", "nodrop", "serve", *command]
 
 
 @pytest.mark.parametrize(
