@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -41,6 +41,7 @@ from nodrop.apiserver.rendering import (
 )
 from nodrop.apiserver.streaming import StreamHandlers
 from nodrop.apiserver.streams import LogSource
+from nodrop.apiserver.warning_headers import warning_headers
 from nodrop.apiserver.watching import LineCache, WatchStream, from_the_future
 from nodrop.client.protocol import Page
 from nodrop.clock import Clock
@@ -206,7 +207,8 @@ class ObjectHandlers:
         else:
             body = self._rendering(request, target.kind).one(written.obj)
         response = json_response(body, status=201 if written.created else 200)
-        _add_warnings(response, (*written.warnings, *warnings))
+        for header in warning_headers((*written.warnings, *warnings)):
+            response.headers.add("Warning", header)
         return response
 
     # Deleting
@@ -339,9 +341,3 @@ def _delete_answer(kind: Kind, deleted: Deleted) -> Obj:
         "status": "Success",
         "details": details,
     }
-
-
-def _add_warnings(response: web.Response, warnings: Iterable[str]) -> None:
-    for warning in warnings:
-        quoted = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-        response.headers.add("Warning", f'299 - "{quoted}"')

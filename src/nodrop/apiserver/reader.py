@@ -34,6 +34,11 @@ class Reader:
         self._loop = asyncio.get_running_loop()
         self._waiting_since_s: float | None = None
 
+    @property
+    def lags(self) -> bool:
+        """Whether a write waits for the client."""
+        return self._waiting_since_s is not None
+
     async def send(self, data: bytes) -> None:
         """Raises ConnectionResetError when the client has gone."""
         if self._waiting_since_s is None:  # a bookmark may wait besides

@@ -64,6 +64,8 @@ class WatchStream:
         self._kind = kind
         self._rendering = rendering
         self._lines = lines
+        #: Up to where all has been handed to the connection; None before the initial list is whole.
+        self._through: Revision | None = None
 
     async def run(self, request: web.Request, options: ListOptions) -> web.StreamResponse:
         """Answer ``request`` until its time is up or its client is gone."""
@@ -77,7 +79,7 @@ class WatchStream:
         assert transport is not None, "it has just been written to"
         try:
             with reader.or_cut(transport.abort):
-                await self._answer(reader, options, first, marked, events)
+                await self._answer(reader, options, first, since, marked, events)
         except ConnectionResetError:
             pass  # the client has gone
         return response
@@ -87,6 +89,7 @@ class WatchStream:
         reader: Reader,
         options: ListOptions,
         first: tuple[Obj, ...],
+        since: Revision,
         marked: Revision | None,
         events: Events,
     ) -> None:
@@ -94,10 +97,11 @@ class WatchStream:
         try:
             async with asyncio.timeout(options.timeout_s):
                 await self._send_first(reader, first, marked)
+                self._through = since
                 await self._pump(reader, events, bookmarks=options.bookmarks)
-        except TimeoutError:
-            if options.bookmarks:
-                await self._bookmark(reader)
+        except TimeoutError:  # what was still queued is gone: the next watch has to begin there
+            if options.bookmarks and self._through is not None:
+                await self._mark(reader, self._through)
         except ApiError as error:
             await reader.send(self._rendering.event("ERROR", error.to_status()))
         except asyncio.CancelledError:  # the engine ends, or the client has gone
@@ -166,7 +170,8 @@ class WatchStream:
         line = self._lines.line if shared else self._line
         async with aclosing(events):
             async for event in events:
-                await reader.send(b"".join(_lines_at_once(event, events, line)))
+                lines, self._through = _lines_at_once(event, events, line)
+                await reader.send(b"".join(lines))
 
     def _line(self, event: WatchEvent) -> bytes:
         return self._rendering.event(event.type, event.obj)
@@ -180,11 +185,18 @@ class WatchStream:
         """Tell a revision up to which this client has had everything.
 
         Commits reach a watcher's queue at once, and its iterator within a few turns of the loop;
-        so after those turns all events up to the revision read first have been written.
+        so after those turns all events up to the revision read first have been written, unless a
+        write waits for a client that lags: it is told later.
         """
         revision = self._registry.revision()
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+        if not reader.lags:
+            # An event may have come meanwhile: no bookmark takes back what one has said.
+            self._through = max(revision, self._through or revision)
+            await self._mark(reader, self._through)
+
+    async def _mark(self, reader: Reader, revision: Revision) -> None:
         await reader.send(self._rendering.event("BOOKMARK", self._bookmark_at(revision)))
 
     def _bookmark_at(self, revision: Revision) -> Obj:
@@ -197,15 +209,19 @@ class WatchStream:
 
 def _lines_at_once(
     first: WatchEvent, events: Events, line: Callable[[WatchEvent], bytes]
-) -> Iterator[bytes]:
-    """An event's line, and of those that are here already what one write may take along."""
-    yield (encoded := line(first))
-    size_bytes = len(encoded)
+) -> tuple[list[bytes], Revision]:
+    """The lines of an event and of those that are here already, as far as one write may take
+    them along, and the last one's revision.
+    """
+    lines, revision = [line(first)], first.revision
+    size_bytes = len(lines[0])
     for _ in range(_MOST_AT_ONCE):
         if size_bytes >= _ENOUGH_BYTES or not (more := events.waiting(1)):
-            return
-        yield (encoded := line(more[0]))
-        size_bytes += len(encoded)
+            break
+        lines.append(line(more[0]))
+        revision = more[0].revision
+        size_bytes += len(lines[-1])
+    return lines, revision
 
 
 def _bounded(lines: Iterator[bytes]) -> Iterator[bytes]:

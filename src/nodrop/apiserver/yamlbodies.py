@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: What a document may grow to when its aliases are written out: far above any body without them
 #: (3 MiB of ``[,,,``), and small enough to be copied. Without a bound, 400 bytes become gigabytes.
 _MOST_NODES = 4_000_000
+_TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
 def read_yaml(body: bytes) -> Any:
@@ -33,6 +34,8 @@ def read_yaml(body: bytes) -> Any:
             return loader.construct_document(node)
         finally:
             loader.dispose()
+    except KeyError as error:  # of PyYAML's table of truths
+        raise bad_request(f"the body is not YAML: {error} is no boolean") from error
     except (yaml.YAMLError, ValueError) as error:
         raise bad_request(f"the body is not YAML: {error}") from error
 
@@ -80,7 +83,7 @@ def _doubled(node: Node, seen: set[int]) -> Iterator[str]:
 def _met_again(node: MappingNode) -> Iterator[str]:
     keys: set[tuple[str, str]] = set()
     for key, value in node.value:
-        if isinstance(key.value, str):
+        if isinstance(key.value, str) and not key.tag.endswith(":merge"):
             name = (key.tag, key.value)
             if name in keys:
                 line = value.start_mark.line + 1
@@ -105,12 +108,44 @@ def _spelled(key: Node) -> str:
 
 @functools.cache
 def _plain_loader() -> Any:
-    """PyYAML's safe loader, but times stay text: JSON has none."""
-    import yaml
+    """PyYAML's safe loader for what JSON has: keys are text, times stay text, no other types.
 
-    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    resolvers = {
+    Nodes are put together in Python: libyaml's binding does it without any bound to the depth, and
+    100,000 dashes ended the process.
+    """
+    import yaml
+    from yaml.composer import Composer
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class PlainLoader(Composer, base):  # type: ignore[misc]
+        def __init__(self, stream: bytes) -> None:
+            base.__init__(self, stream)
+            Composer.__init__(self)
+
+        def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[str, Any]:
+            found = base.construct_mapping(self, node, deep=deep)
+            return {_name(key): value for key, value in found.items()}
+
+    PlainLoader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in known if not tag.endswith(":timestamp")]
         for first, known in base.yaml_implicit_resolvers.items()
     }
-    return type("PlainLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+    PlainLoader.yaml_constructors = {
+        tag: construct
+        for tag, construct in base.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in _TYPES
+    }
+    return PlainLoader
+
+
+def _name(key: object) -> str:
+    """A key as text, as Kubernetes makes it. Raises ValueError for what can't be one."""
+    match key:
+        case str():
+            return key
+        case bool():
+            return "true" if key else "false"
+        case int() | float():
+            return str(key)
+    raise ValueError(f"unsupported map key: {key!r}")

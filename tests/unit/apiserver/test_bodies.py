@@ -157,3 +157,41 @@ def test_aliases_that_would_grow_without_bound_are_refused() -> None:
             decode_object(body.encode(), "application/yaml")
     shared = decode_object(b"a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2}\n", "application/yaml")
     assert shared == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2}}
+
+
+@pytest.mark.parametrize("body", [b"- " * 100_000 + b"a", b"a: " + b"[" * 100_000])
+def test_yaml_that_is_nested_too_deep_does_not_end_the_process(body: bytes) -> None:
+    """libyaml's binding puts nodes together on the C stack, without any bound."""
+    with pytest.raises(RecursionError):  # told as 400 by the application
+        decode_object(body, "application/yaml")
+
+
+def test_yaml_is_read_into_what_json_has() -> None:
+    body = b"{2: a, yes: b, 1.5: c, 2001-01-01: d, e: 2001-01-01, f: !!str 5, g: !!null x}"
+    assert decode_object(body, "application/yaml") == {
+        "2": "a",
+        "true": "b",
+        "1.5": "c",
+        "2001-01-01": "d",
+        "e": "2001-01-01",
+        "f": "5",
+        "g": None,
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("~: a", "[a]: b", "a: !!bool x", "a: !!set {b}", "a: !!binary aGk=", "a: !!omap [b: 1]"),
+        *("a: !!timestamp 2001-01-01", "a: !b c", "a: ="),
+    ],
+)
+def test_yaml_that_json_can_not_hold_is_refused(text: str) -> None:
+    with pytest.raises(ApiError) as refused:
+        decode_object(text.encode(), "application/yaml")
+    assert refused.value.code == 400
+
+
+def test_merge_keys_are_not_told_as_doubled() -> None:
+    body = b"x: &x {a: 1}\ny: &y {b: 1}\nz:\n  <<: *x\n  <<: *y\n  a: 2\n"
+    assert doubled_fields(DEPLOYMENT, body, "application/yaml", "Warn") == ()

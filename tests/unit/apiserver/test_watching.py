@@ -59,20 +59,24 @@ class Client:
 
 @asynccontextmanager
 async def watching(
-    client: Client, first: tuple[Obj, ...] = (), marked: Revision | None = None
+    client: Client,
+    first: tuple[Obj, ...] = (),
+    marked: Revision | None = None,
+    timeout_s: int = 10_000,
 ) -> AsyncIterator[Registry]:
     """A watch of ConfigMaps that ``client`` gets, for the length of the block."""
     store = SqliteStore(":memory:")
     allocation = Allocation("127.64.0.0/16", "127.65.0.0/24")
     registry = Registry(store, VirtualClock(), allocation, random.Random(1))
     stream = WatchStream(registry, CONFIGMAP, PlainRendering(CONFIGMAP), LineCache())
-    query = MultiDict({"watch": "1", "allowWatchBookmarks": "1"})
+    query = MultiDict({"watch": "1", "allowWatchBookmarks": "1", "timeoutSeconds": str(timeout_s)})
     options = list_options(query, "default")
     reader = Reader(client)
-    events = registry.watch(CONFIGMAP, options.scope, since=registry.revision())
+    since = registry.revision()
+    events = registry.watch(CONFIGMAP, options.scope, since=since)
     async with asyncio.TaskGroup() as group:
         answering: Coroutine[Any, Any, None] = stream._answer(
-            reader, options, first, marked, events
+            reader, options, first, since, marked, events
         )
         answer = group.create_task(answering)
         await asyncio.sleep(0)
@@ -197,9 +201,52 @@ def test_a_client_that_takes_nothing_is_cut_off_within_two_minutes() -> None:
         except* ConnectionResetError:
             over = True
         assert over
-        assert client.types() == [["ADDED"], ["BOOKMARK"]]
+        assert client.types() == [["ADDED"]]
         assert client.cut_s is not None
         assert 60 <= client.cut_s - client.taken[0][0] < 120
+
+    run_virtual(scenario())
+
+
+def test_no_bookmark_stands_before_events_that_wait_for_a_client() -> None:
+    """Cut off after it, the client would go on from there and never hear of them."""
+
+    async def scenario() -> None:
+        client = Client()
+        async with watching(client) as registry:
+            await asyncio.sleep(30)
+            make(registry, "a")
+            await asyncio.sleep(20)
+            make(registry, "b")
+            await asyncio.sleep(20)
+            client.reads.set()
+            await asyncio.sleep(60)
+            revision = str(registry.revision())
+        assert client.types() == [["ADDED"], ["ADDED"], ["BOOKMARK"]]
+        assert client.taken[-1][1][0]["object"]["metadata"]["resourceVersion"] == revision
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("listed", [0, 300])
+def test_a_watch_whose_time_is_up_tells_only_of_what_its_client_was_sent(listed: int) -> None:
+    async def scenario() -> None:
+        client, first = Client(), configmaps(listed, 10)
+        async with watching(client, first, timeout_s=50) as registry:
+            await asyncio.sleep(30)
+            make(registry, "a")
+            sent = str(registry.revision())
+            await asyncio.sleep(1)
+            make(registry, "b")
+            await asyncio.sleep(29)
+            client.reads.set()
+            await asyncio.sleep(1)
+        assert client.ended
+        if listed:  # in the middle of the initial list: no revision says what was sent
+            assert client.types() == [["ADDED"] * 128]
+        else:
+            assert client.types() == [["ADDED"], ["BOOKMARK"]]
+            assert client.taken[-1][1][0]["object"]["metadata"]["resourceVersion"] == sent
 
     run_virtual(scenario())
 
