@@ -17,12 +17,17 @@ class Frontends:
     def __init__(self, *stubborn: str) -> None:
         self.status = {"web": "OPEN", "services": "OPEN", "streams": "STOP"}
         self._stubborn = stubborn
+        self.watched = ""
+        self.looks = 0
 
     async def ask(self, command: str) -> str:
         name = command.rpartition(" ")[2]
         if command.startswith("show stat"):
             rows = [f"{name},{status},0" for name, status in self.status.items()]
             return "\n".join(["# pxname,status,scur", *rows])
+        if command == "show fd":
+            self.looks += 1
+            return self.watched
         if command.startswith("shutdown frontend"):
             if name in self._stubborn:
                 return "Failed to shut it down."
@@ -41,3 +46,11 @@ async def test_one_that_stays_open_is_a_failure_and_the_others_are_closed() -> N
     with pytest.raises(ProxyFailure, match=r"frontends web$"):
         await let_go(cast(AdminSocket, process))
     assert process.status["services"] == "STOP"
+
+
+async def test_sockets_without_connections_are_not_waited_for_longer_than_asked() -> None:
+    process = Frontends()
+    process.watched = "10 : st=0x000021(cl heopI W:sRa R:sRa) ref=0 gid=1 prmsk=0x1 l.st=RDY"
+    await let_go(cast(AdminSocket, process), 3)
+    assert process.looks == 3
+    assert set(process.status.values()) == {"STOP"}

@@ -34,7 +34,7 @@ from nodrop.proxy.haproxy.slots import HOLD, pod_of_server
 from nodrop.proxy.protocol import ProxyFailure, RoutingTable
 
 #: How often and how long a frontend is looked at until its sockets are no longer watched.
-_LOOKS, _LOOK_S = 20, 0.01
+LOOKS, _LOOK_S = 20, 0.01
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def streams_in(answer: str) -> list[Session]:
 class RetiredProcesses:
     """Those of a role that still have connections. Times are ``loop.time()``, the same for all
     engines. ``streams`` finds the sessions that may be closed where too many processes are left;
-    ``cuts`` is told of what had to be, in words for the user."""
+    ``cuts`` is told of what had to be, in words for the user. ``looks``: see ``let_go``."""
 
     def __init__(
         self,
@@ -105,10 +105,12 @@ class RetiredProcesses:
         cuts: asyncio.Queue[str],
         *,
         streams: Callable[[AdminSocket], Awaitable[Sequence[Session]]] = own_streams,
+        looks: int = LOOKS,
     ) -> None:
         self._processes = processes
         self._role = role
         self._streams = streams
+        self._looks = looks
         self._cuts = cuts
         self._following: dict[str, _Retired] = {}
         #: Those that can't be told anything → the pods that they may still send requests to.
@@ -210,7 +212,7 @@ class RetiredProcesses:
         self._following[one.process.id] = one
         try:
             admin = await self._session(one)
-            await let_go(admin)
+            await let_go(admin, self._looks)
         except ProxyFailure as failure:
             await self._give_up(one, failure)
 
@@ -277,18 +279,18 @@ def _will_last(session: Session) -> bool:
     )
 
 
-async def let_go(admin: AdminSocket) -> None:
+async def let_go(admin: AdminSocket, looks: int = LOOKS) -> None:
     """Close the listening sockets. Raises ProxyFailure when HAProxy keeps some.
 
     They are inherited and others have them open, too: what HAProxy closes while its epoll watches
     it stays watched, and every connection that comes would wake this process for nothing. A
     frontend that is disabled first is no longer watched from the next connection on; without any
-    there is nothing that could wake it, so a short wait is enough.
+    there is nothing that could wake it, so a short wait is enough: ``looks`` times 10 ms.
     """
     frontends = await _open_frontends(admin)
     for name in frontends:
         await admin.ask(f"disable frontend {name}")
-    for _ in range(_LOOKS):
+    for _ in range(looks):
         if not any("l.st=" in line and "prmsk=0x0" not in line for line in await _fds(admin)):
             break
         await asyncio.sleep(_LOOK_S)
