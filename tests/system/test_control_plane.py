@@ -192,6 +192,8 @@ async def test_an_engine_whose_keeper_died_says_so_and_starts_again_by_itself(
     async with engine.client() as client, Watching(client) as watching:
         await watching.until(lambda: restarts(watching.pods()) == 2)
         await watching.until(lambda: sum(map(is_ready, watching.pods())) == 2)
+    said = await asyncio.to_thread(engine.run, "status")
+    assert "its keeper was found dead: all pods were started anew" in said.stdout
     assert {state_of(pid) for pid in old} <= {"gone", "Z"}
     old = descendants(pids(engine)["keeper"])
     os.kill(pids(engine)["keeper"], 9)

@@ -125,6 +125,11 @@ def _start_again() -> NoReturn:
     Nothing that this one holds is of use without its keeper, and whoever has put it into the
     background (``nodrop up``) does not watch it.
     """
+    from nodrop.clock import SystemClock
+    from nodrop.model.meta import format_time
+    from nodrop.wiring.enginefile import STARTED_AGAIN
+
+    os.environ[STARTED_AGAIN] = format_time(SystemClock().now())
     os.execv(sys.executable, [sys.executable, "-P", "-m", "nodrop", *sys.argv[1:]])
 
 

@@ -183,6 +183,8 @@ def _text(report: Obj) -> str:
         f"engine pid {engine['pids']['engine']}, API {engine['api']['url']}, "
         f"HTTP {', '.join(engine['http']['urls'])}{_https(engine)}"
     ]
+    if again := engine.get("started_again"):
+        blocks.append(f"at {again} its keeper was found dead: all pods were started anew then")
     for title, rows in (("deployments", report["deployments"]), ("pods", report["pods"])):
         if rows:
             blocks.append(_columns([[name.upper() for name in rows[0]], *map(_cells, rows)]))

@@ -25,7 +25,7 @@ from nodrop.wiring.ending import (
     ended_if_the_start_fails,
     keeper_gone,
 )
-from nodrop.wiring.enginefile import EngineFile, disown_earlier
+from nodrop.wiring.enginefile import STARTED_AGAIN, EngineFile, disown_earlier
 from nodrop.wiring.files import (
     EngineFailure,
     KeeperLost,
@@ -253,7 +253,13 @@ class Engine:
         rehearsal: Rehearsal | None,
     ) -> bool:
         """Serve until asked to stop; returns whether everything was ended."""
-        file = EngineFile(self._state, keeper, api=(API_HOST, api_port), ingress=ingress)
+        file = EngineFile(
+            self._state,
+            keeper,
+            api=(API_HOST, api_port),
+            ingress=ingress,
+            started_again=self._options.environment.get(STARTED_AGAIN, ""),
+        )
 
         def listen_on(sockets: IngressSockets) -> None:
             file.ingress = sockets

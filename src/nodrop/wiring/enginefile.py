@@ -23,6 +23,8 @@ from nodrop.wiring.listening import IngressSockets
 log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+#: The variable that says when an engine whose keeper had been killed became this one.
+STARTED_AGAIN = "NODROP_STARTED_AGAIN"
 
 
 class EngineFile:
@@ -35,11 +37,13 @@ class EngineFile:
         *,
         api: tuple[str, int],
         ingress: IngressSockets,
+        started_again: str = "",
     ) -> None:
         self._state = state
         self._keeper = keeper
         self._api = api
         self.ingress = ingress
+        self._started_again = started_again
         self.adopted, self.adopted_pods = False, 0
         self._ending = False
         self.replacements, self.replacement_failure = 0, ""
@@ -92,6 +96,7 @@ class EngineFile:
             },
             # Tells this process from a later one that has got the same pid.
             "start_ticks": start_ticks(os.getpid()),
+            "started_again": self._started_again,
             "adopted": self.adopted,
             "adopted_pods": self.adopted_pods,
             "ending": self._ending,
