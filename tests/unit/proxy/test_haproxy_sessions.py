@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodrop.proxy.haproxy.edge import streams_alone_in
 from nodrop.proxy.haproxy.sessions import (
     Kind,
     Session,
@@ -99,3 +100,20 @@ def test_where_connections_come_from_and_go_out() -> None:
     assert sources_of(line("00")) == {"0x21ae06c0": "127.0.0.1:55258"}
     assert sources_of("0x7f: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none>") == {}
     assert onward_of(_WHOLE) == {"0x2d3cf130": "127.0.0.1:48230", "0x2d3cf6c0": "[::1]:48240"}
+
+
+@pytest.mark.parametrize(
+    ("beside", "found"),
+    [
+        ("", {"127.0.0.1:55258"}),
+        (line("4000000", age="9s"), {"127.0.0.1:55258"}),
+        (line("1400000"), set()),  # HTTP/2: a request on the connection of a stream
+        (line("00", be="<NONE>", srv="<none>"), set()),  # its head is being read
+        (line("1400000").replace(":55258", ":55259"), {"127.0.0.1:55258"}),
+    ],
+)
+def test_a_connection_with_a_request_beside_its_stream_is_none_to_close(
+    beside: str, found: set[str]
+) -> None:
+    other = beside.replace("0x21ae06c0", "0x21ae07d0")
+    assert streams_alone_in(f"{line('4000000', age='9s')}\n{other}") == found

@@ -35,6 +35,18 @@ def socket_name(listener: Listener) -> str:
     return f"{_PREFIX}{listener.host}:{listener.port}"
 
 
+def streams_alone_in(answer: str) -> set[str]:
+    """From where the connections come on which main, by its ``show sess``, has only streams.
+
+    One of HTTP/2 may have requests in hand besides, which closing it would cut.
+    """
+    streams = {one.id for one in streams_in(answer)}
+    sources = sources_of(answer).items()
+    return {at for id, at in sources if id in streams} - {
+        at for id, at in sources if id not in streams
+    }
+
+
 class Edge:
     """Keeps one process listening for all Services; older ones end with their connections.
 
@@ -164,9 +176,7 @@ class Edge:
         """The sessions of an edge that main, which knows the requests in them, calls streams."""
         streams: set[str] = set()
         for main, _ in await self._planes():
-            answer = await main.ask("show sess")
-            sources = sources_of(answer)
-            streams |= {sources.get(one.id, "") for one in streams_in(answer)}
+            streams |= streams_alone_in(await main.ask("show sess"))
         onward = onward_of(await admin.ask("show sess all"))
         return [
             Session(id, "", "", Kind.TUNNEL) for id, source in onward.items() if source in streams
