@@ -9,7 +9,9 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from random import Random
 
 import pytest
 import trustme
@@ -22,6 +24,7 @@ from nodrop.model.ingressoptions import WEIGHT_PARTS, Cookie, IngressOptions
 from nodrop.model.ingresspaths import BadPath, Rewrite, read_path
 from nodrop.proxy.haproxy.binary import find_binary
 from nodrop.proxy.haproxy.driver import HAProxy
+from nodrop.proxy.memory import MemoryProxy
 from nodrop.proxy.protocol import (
     UNMATCHED,
     Backend,
@@ -33,7 +36,7 @@ from nodrop.proxy.protocol import (
     ServicePort,
 )
 from tests.integration.test_proxy_replaced import other_haproxy
-from tests.unit.proxy.support import Load, Pod
+from tests.unit.proxy.support import Client, Load, Pod
 from tests.unit.proxy.tls import Answer, alpn_of, ask, pem_of, shown, trusting
 
 WEB, NEW = ServicePort("default", "web", 80), ServicePort("default", "new", 80)
@@ -365,6 +368,37 @@ async def test_no_letters_of_a_host_are_a_path(world: World, program: Callable[[
         assert (await world.ask("/x", host)).status in (200, 400, 404)
     assert admin.requests == []
     assert (await world.ask("/admin/x")).body == "admin"
+    await proxy.close()
+
+
+async def test_hosts_and_paths_of_any_table_are_found_as_the_model_finds_them(world: World) -> None:
+    """S1, semantics 4.4: a host with rules never falls back to another's."""
+    proxy, model, rng = await world.driver(), MemoryProxy(), Random(5)
+    pools = [ServicePort("default", name, 80) for name in ("a", "b", "c")]
+    backends = {one: frozenset({backend(await Pod(one.service).start())}) for one in pools}
+    hosts = ["", "shop.example", "a.shop.example", "*.shop.example", "*.example", "local"]
+    client = Client("127.0.0.1", world.port)
+    asked = [
+        "shop.example", "Shop.Example.:80", "a.shop.example", "b.shop.example:8080", "x.example",
+        "x.y.example", "local", "nodot", "127.0.0.1:80", "[::1]:80", "default", "s-",
+    ]  # fmt: skip
+    for round in range(6):
+        routes = {
+            Route(rng.choice(hosts), rng.choice(["/", "/api", "/api/v1"]), rng.random() < 0.3):
+            rng.choice(pools) for _ in range(rng.randint(1, 8))
+        }  # fmt: skip
+        default = pools[0] if round % 2 else None
+        routing = RoutingTable(pools=backends, routes=routes, default=default)
+        await proxy.apply(routing)
+        await model.apply(routing)
+        for host, path in product(asked, ("/", "/api", "/api/v1/x", "/apis")):
+            client.name = host
+            name = host.lower() if ":" not in host else host.lower().rpartition(":")[0]
+            pool = model.pool_for(name.rstrip("."), path)
+            answer = await client.request(path, rng.choice(["GET", "POST"]))
+            found = answer[1] if answer[0] == 200 else answer[0]
+            assert found == (pool.service if pool else 404), (host, path, routes, default)
+    await client.close()
     await proxy.close()
 
 
