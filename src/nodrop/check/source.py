@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 
 from nodrop.check.broken import BrokenManifest
 from nodrop.model.meta import Obj
@@ -39,12 +40,18 @@ class Document:
 _LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _KubernetesLoader(_LoaderBase):  # type: ignore[misc]  # one of two
+class _KubernetesLoader(Composer, _LoaderBase):  # type: ignore[misc]  # one of two
     """PyYAML with the scalar rules that kubectl 1.32 was seen to follow.
 
     ``y``/``n``/``on``/``off`` are booleans, ``0o7`` is 7, ``1e3`` is 1000; ``12:30`` and dates
     are strings (stock PyYAML reads 750 and a date). A duplicate key is an error.
+
+    Nodes are put together in Python: libyaml's binding does it on the C stack, without any bound.
     """
+
+    def __init__(self, stream: str) -> None:
+        _LoaderBase.__init__(self, stream)
+        Composer.__init__(self)
 
 
 _BOOLEANS = re.compile(r"^(?:y|Y|yes|Yes|YES|on|On|ON|true|True|TRUE)$")
@@ -125,6 +132,7 @@ def read_text(text: str, *, file: str, folder: Path) -> Iterator[Document]:
     try:
         while loader.check_node():
             node = loader.get_node()
+            assert node is not None, "there is one"
             value = loader.construct_document(node)
             if value is None:
                 continue

@@ -106,3 +106,9 @@ def test_standard_input_is_read_and_meant_from_the_current_folder(
     (found,) = read_files([Path("-")])
     assert str(found) == "<stdin>:1"
     assert found.folder == tmp_path
+
+
+@pytest.mark.parametrize("text", ["- " * 100_000 + "a", "a: " + "[" * 100_000])
+def test_a_file_that_is_nested_too_deep_does_not_end_the_process(text: str) -> None:
+    with pytest.raises(BrokenManifest, match="nested too deeply"):
+        list(read_text(text, file="f", folder=Path()))

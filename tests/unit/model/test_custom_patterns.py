@@ -38,6 +38,7 @@ def test_patterns(pattern: str, fits: list[str], fails: list[str]) -> None:
         (r"^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 5_000),
         (r"^(a?){50}a{50}$", "a" * 49),
         (LABEL, "a-" * 50_000),
+        ("(x*)" * 3_000 + "y", "x" * 1_000),
     ],
 )
 def test_patterns_that_python_would_try_for_years(pattern: str, text: str) -> None:
@@ -50,6 +51,13 @@ def test_the_values_of_one_object_share_what_they_may_cost() -> None:
     told = [mismatch(pattern, letters, effort) for _ in range(10)]
     assert told[0] == f"should match '{pattern}'"
     assert told[-1] == f"can't be matched with '{pattern}': the object's values are too long for it"
+
+
+def test_groups_with_names_cost_more() -> None:
+    """RE2 notes where each begins and ends, for every step: minutes for thousands of them."""
+    pattern = "".join(f"(?P<n{number}>x*)" for number in range(1_000))
+    assert "values are too long for it" in mismatch(pattern, "x" * 1_000, Effort())
+    assert mismatch(r"^(?P<major>\d+)\.(?P<minor>\d+)$", "1.20", Effort()) == ""
 
 
 @pytest.mark.parametrize(

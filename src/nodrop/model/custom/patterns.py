@@ -50,7 +50,8 @@ def mismatch(pattern: str, value: str, effort: Effort) -> str:
     except PatternError as error:
         return f"can't be matched with '{pattern}': {error}"
     found = value.encode("utf-8", "surrogatepass")  # JSON may hold half a pair
-    if not effort.spend(len(found) * compiled.programsize):
+    # A group that has a name is captured all the same.
+    if not effort.spend(len(found) * compiled.programsize * (1 + compiled.groups)):
         return f"can't be matched with '{pattern}': the object's values are too long for it"
     return "" if compiled.search(found) else f"should match '{pattern}'"
 
@@ -65,6 +66,8 @@ def _compiled(pattern: str) -> re2._Regexp:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MOST_BYTES
+    # What each parenthesis matched is found in another way: 40 s for 3,000 in 1,000 letters.
+    options.never_capture = True
     try:
         return re2.compile(pattern, options)
     except re2.error as error:
