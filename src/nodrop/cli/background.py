@@ -24,6 +24,7 @@ _START_TIMEOUT_S = 90.0
 _END_TIMEOUT_S = 120.0
 _LAST_LINES = 5
 _ADOPTION_S = 5.0
+_GIVEN_UP_S = 20.0
 
 
 def running_engine(state: StateDir) -> Obj | None:
@@ -192,7 +193,11 @@ async def _ended_if_given_up(process: subprocess.Popen[bytes]) -> AsyncIterator[
         yield
     except asyncio.CancelledError:
         process.terminate()
-        await asyncio.to_thread(process.wait)
+        try:
+            await asyncio.to_thread(process.wait, _GIVEN_UP_S)
+        except subprocess.TimeoutExpired:  # it hangs, and so would who waits for it
+            process.kill()
+            process.wait()
         raise
 
 

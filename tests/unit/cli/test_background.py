@@ -6,11 +6,13 @@ import asyncio
 import fcntl
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from nodrop.cli import background
 from nodrop.cli.background import (
     _ended_if_given_up,
     ensure_engine,
@@ -114,3 +116,16 @@ async def test_an_engine_whose_starter_is_interrupted_ends() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await starting
         assert process.poll() is not None
+
+
+async def test_one_that_hangs_is_killed_when_it_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else Ctrl-C would hang too: a stopped process takes no SIGTERM."""
+    monkeypatch.setattr(background, "_GIVEN_UP_S", 0.05)
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(asyncio.CancelledError):
+            async with _ended_if_given_up(process):
+                raise asyncio.CancelledError
+        assert process.returncode == -signal.SIGKILL
