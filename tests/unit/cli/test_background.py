@@ -125,6 +125,7 @@ async def test_one_that_hangs_is_killed_when_it_is_given_up(
     monkeypatch.setattr(background, "_GIVEN_UP_S", 0.05)
     with subprocess.Popen(["sleep", "1000"]) as process:
         process.send_signal(signal.SIGSTOP)
+        await asyncio.to_thread(os.waitpid, process.pid, os.WUNTRACED)  # it has stopped
         with pytest.raises(asyncio.CancelledError):
             async with _ended_if_given_up(process):
                 raise asyncio.CancelledError
