@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 #: What a document may grow to when its aliases are written out: far above any body without them
 #: (3 MiB of ``[,,,``), and small enough to be copied. Without a bound, 400 bytes become gigabytes.
 _MOST_NODES = 4_000_000
+#: What counts as a node of its own in a long text: aliases multiply that as well.
+_CHARS_A_NODE = 16
+#: Doubled keys that are told, and what of one is shown.
+_MOST_DOUBLED, _SHOWN_CHARS = 100, 1_000
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 
 
@@ -51,7 +56,7 @@ def doubled_keys(body: bytes) -> list[str]:
         node = yaml.compose(body, _plain_loader())
     except (yaml.YAMLError, ValueError):
         return []
-    return [] if node is None else list(_doubled(node, set()))
+    return [] if node is None else list(itertools.islice(_doubled(node, set()), _MOST_DOUBLED))
 
 
 # Private
@@ -63,7 +68,9 @@ def _size(node: Node, sizes: dict[int, int]) -> int:
     if known is not None:
         return known
     sizes[id(node)] = _MOST_NODES + 1  # until it is known: met again inside of itself
-    total = 1 + sum(_size(inner, sizes) for inner in _inside(node))
+    text_chars = len(node.value) if isinstance(node.value, str) else 0
+    total = 1 + text_chars // _CHARS_A_NODE
+    total += sum(_size(inner, sizes) for inner in _inside(node))
     sizes[id(node)] = total
     return total
 
@@ -103,7 +110,8 @@ def _inside(node: Node) -> Iterator[Node]:
 
 
 def _spelled(key: Node) -> str:
-    return json.dumps(key.value) if key.tag.endswith(":str") else str(key.value)
+    shown = str(key.value)[:_SHOWN_CHARS]
+    return json.dumps(shown) if key.tag.endswith(":str") else shown
 
 
 @functools.cache

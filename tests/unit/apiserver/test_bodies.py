@@ -195,3 +195,28 @@ def test_yaml_that_json_can_not_hold_is_refused(text: str) -> None:
 def test_merge_keys_are_not_told_as_doubled() -> None:
     body = b"x: &x {a: 1}\ny: &y {b: 1}\nz:\n  <<: *x\n  <<: *y\n  a: 2\n"
     assert doubled_fields(DEPLOYMENT, body, "application/yaml", "Warn") == ()
+
+
+def test_what_is_told_of_doubled_fields_is_bounded() -> None:
+    """A long name above many doubled fields: 9 GiB of paths from a body of 1 MB."""
+    name, twice = "p" * 1_000_000, ",".join(f'"k{n}":1,"k{n}":1' for n in range(5_000))
+    body = f'{{"{name}":{{{twice}}}}}'.encode()
+    for told in (
+        doubled_fields(DEPLOYMENT, body, "application/json", "Warn"),
+        doubled_in_patch(body, "merge", "Warn"),
+        doubled_fields(
+            DEPLOYMENT,
+            b"? &k " + name.encode() + b"\n: 1\n" + b"? *k\n: 1\n" * 500,
+            "application/yaml",
+            "Warn",
+        ),
+    ):
+        assert len(told) in (1, 100)
+        assert all(len(text) < 1_100 for text in told)
+
+
+def test_long_texts_count_for_what_aliases_grow_to() -> None:
+    body = b"a: &a " + b"x" * 1_000_000 + b"\nb: [" + b"*a," * 1_000 + b"]"
+    with pytest.raises(ApiError, match="excessive aliasing"):
+        decode_object(body, "application/yaml")
+    assert decode_object(b"a: " + b"x" * 3_000_000, "application/yaml")
