@@ -106,6 +106,11 @@ def without_unknown(obj: Obj, kind: Kind) -> Obj:
     return kept
 
 
+#: Unknown or doubled fields that are told, as many as upstream's decoder notes (each costs a look
+#: for what was meant), and what is shown of a name.
+_MOST_TOLD, _SHOWN_CHARS = 100, 1_000
+
+
 class _Place(NamedTuple):
     """Where a walk is: the path as we show it, and as Go does, without indices and map keys."""
 
@@ -123,7 +128,8 @@ class _Place(NamedTuple):
 
 
 def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    shown = name[:_SHOWN_CHARS]
+    return f"{path}.{shown}" if path else shown
 
 
 class _Walk:
@@ -161,11 +167,11 @@ class _Walk:
             if name in inner.properties:
                 if item is not None:
                     self.visit(item, inner.properties[name], typed.struct, place.field(name))
-            elif inner.values is None:
+            elif inner.values is None and len(self.unknown) < _MOST_TOLD:
                 strangers = tuple(other for other in value if other not in inner.properties)
-                hint = self._hint(name, inner, place.path, strangers)
+                hint = self._hint(name[:_SHOWN_CHARS], inner, place.path, strangers)
                 self.unknown.append(UnknownField(_joined(place.path, name), hint))
-            elif item is not None:
+            elif inner.values is not None and item is not None:
                 self.visit(item, inner.values, struct, place.key(name))
 
     def _read(self, value: str, inner: Schema, path: str) -> None:
@@ -300,8 +306,6 @@ class _Pairs(list[tuple[str, Any]]):
 #: Where in a tree: what is above, and a key or an index. Text is made of the few that are told: a
 #: key of a megabyte above 5,000 doubled ones was 9 GiB of it.
 _At: TypeAlias = "tuple[_At | None, str | int]"
-#: As many as upstream's decoder notes, and what is shown of one.
-_MOST_DOUBLED, _SHOWN_CHARS = 100, 1_000
 
 
 def duplicate_fields(raw: bytes) -> list[str]:
@@ -320,7 +324,7 @@ def duplicate_fields(raw: bytes) -> list[str]:
     if not seen_twice:
         return []
     paths = (_spelled(at) for at in _doubled(tree, None))
-    return list(dict.fromkeys(itertools.islice(paths, _MOST_DOUBLED)))
+    return list(dict.fromkeys(itertools.islice(paths, _MOST_TOLD)))
 
 
 def _doubled(tree: Any, at: _At | None) -> Iterator[_At]:
