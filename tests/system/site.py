@@ -67,14 +67,18 @@ class Site:
             await traffic.seen(20)
         assert traffic.lost == []
 
-    async def send(self, *pieces: bytes) -> list[int]:
-        """Send bytes on a new connection, say that no more follow; the statuses of all answers."""
+    async def send(self, *pieces: bytes, ends: bool = True) -> list[int]:
+        """Send bytes on a new connection; the statuses of all answers until it is closed.
+
+        ``ends``: say that no more follow. In the middle of a body that is to give the request up:
+        HAProxy need not answer it then.
+        """
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-            if writer.can_write_eof():
+            if ends and writer.can_write_eof():
                 writer.write_eof()
             async with asyncio.timeout(_ANSWER_S):
                 return statuses(await reader.read())

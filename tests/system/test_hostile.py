@@ -303,13 +303,13 @@ async def test_a_huge_body_costs_the_proxy_no_memory(site: Site) -> None:
 async def test_a_body_beyond_the_ingress_limit_is_refused_unread(site: Site) -> None:
     """413 for what announces more than proxy-body-size; no pod sees it."""
     limit = {"nodrop.dev/proxy-body-size": "1m"}
+    soon, large = (post(path, "Content-Length: 1048577", body=b"") for path in ("/soon", "/large"))
     await apply(site.engine, [ingress(limit)], wait=True)
     async with site.bystanders():
         async with asyncio.timeout(60):  # nodrop up does not wait for what an Ingress says
-            while await site.send(post("/soon", "Content-Length: 1048577", body=b"")) != [413]:
+            while await site.send(soon) != [413]:
                 pass
-        head = post("/large", "Content-Length: 1048577", body=b"")
-        assert await site.send(head) == [413]
+        assert await site.send(large, ends=False) == [413]
         body = bytes(1048576)
         assert await site.send(post("/fits", f"Content-Length: {len(body)}", body=body)) == [200]
     await apply(site.engine, [ingress()], wait=True)
