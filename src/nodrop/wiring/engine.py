@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 from nodrop.apiserver.app import ApiServer
@@ -148,10 +148,11 @@ class Engine:
             self._write_kubeconfig(api_port, parts.token)
             if self._stopping.is_set() and not self._everything:
                 raise _StoppedEarly
+        serving = self._serve(
+            parts, keeper, api_port=api_port, ingress=ingress, bind=bind, rehearsal=rehearsal
+        )
         try:
-            await self._serve_and_end(
-                parts, keeper, api_port=api_port, ingress=ingress, bind=bind, rehearsal=rehearsal
-            )
+            await self._end_after(serving, parts, keeper)
         except KeeperLost as lost:
             if not (self._everything or rehearsal):
                 raise
@@ -160,23 +161,15 @@ class Engine:
             self._remove_traces()
         store.close()
 
-    async def _serve_and_end(
-        self,
-        parts: Parts,
-        keeper: KeeperClient,
-        *,
-        api_port: int,
-        ingress: IngressSockets,
-        bind: Sequence[str],
-        rehearsal: Rehearsal | None,
+    async def _end_after(
+        self, serving: Awaitable[bool], parts: Parts, keeper: KeeperClient
     ) -> None:
+        """Close what answers or asks others, however ``serving`` ends; then all, if it says so."""
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(parts.prober.close)
             stack.push_async_callback(parts.server.stop)
             stack.push_async_callback(self._metrics_server.stop)
-            everything = await self._serve(
-                parts, keeper, api_port=api_port, ingress=ingress, bind=bind, rehearsal=rehearsal
-            )
+            everything = await serving
         if everything:
             await end_proxy_and_keeper(parts.proxy, keeper)
             self._remove_traces()

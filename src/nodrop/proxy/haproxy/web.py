@@ -107,8 +107,8 @@ def _rules(paths: str, redirect: list[str]) -> list[str]:
     (measured). Then: the wildcard above it, rules for any host, the default backend. A host that
     has rules of its own never falls back to another's: its first lookup finds something. The rules
     for any host are asked apart where there is no wildcard to ask for: without a Host header, or a
-    dot in it. ``allow`` ends
-    the rules for a request that has found a slot: it pays for nothing that comes after.
+    dot in it. ``allow`` ends the rules for a request that has found a slot: it pays for nothing
+    that comes after.
     """
     by_path = f"concat(,txn.path,/#),map_beg({paths}),set-var(txn.slot)"
     return [
